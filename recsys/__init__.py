@@ -1,0 +1,1 @@
+"""A platform for hyper-personalised content recommendations, orchestrated by Airflow."""

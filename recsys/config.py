@@ -1,0 +1,236 @@
+"""Configuration: frozen models read from TOML for behaviour, from the environment for endpoints and secrets."""
+
+import os
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from recsys.errors import ConfigError
+from recsys.schema import EventKind
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DemoSource(_Frozen):
+    """The built-in world: `scale` multiplies users and items; a taste shift may begin on a day."""
+
+    kind: Literal["demo"] = "demo"
+    seed: int = 7
+    start: date = date(2026, 1, 1)
+    days: int = Field(default=60, ge=1, description="days of the world that exist")
+    scale: float = Field(default=1.0, gt=0, description="1 is about 300 k events in 60 days")
+    n_items: int = Field(default=1000, ge=1)
+    shift_from: date | None = Field(default=None, description="first day on which tastes have shifted")
+
+
+class MovieLensSource(_Frozen):
+    """A MovieLens release in `path`; `""` downloads it from GroupLens into the storage root."""
+
+    kind: Literal["movielens"] = "movielens"
+    release: Literal["100k", "1m", "latest-small"] = "1m"
+    path: str = ""
+
+
+class TableMapping(_Frozen):
+    """Where a table is and which of its columns mean what: `columns` maps contract names to the source's names."""
+
+    uri: str = Field(default="", description="path, glob or fsspec URI of CSV, Parquet or JSON lines files")
+    query: str = Field(default="", description="SQL text, for the SQL source")
+    format: Literal["auto", "csv", "parquet", "jsonl"] = "auto"
+    separator: str = ","
+    encoding: str = "utf8"
+    columns: dict[str, str] = {}
+    constants: dict[str, str | float | bool] = Field(default={}, description="contract column -> fixed value")
+    ignore: tuple[str, ...] = Field(default=(), description="source columns left out on purpose")
+    extra: tuple[str, ...] = Field(default=(), description="further columns that are categorical features")
+    timestamp_unit: Literal["iso", "s", "ms", "us"] = "iso"
+    list_separator: str = "|"
+
+
+class FilesSource(_Frozen):
+    """CSV, Parquet or JSON lines, local or on any fsspec file system."""
+
+    kind: Literal["files"] = "files"
+    interactions: TableMapping
+    users: TableMapping = TableMapping()
+    items: TableMapping = TableMapping()
+
+
+class SqlSource(_Frozen):
+    """Any SQLAlchemy URL, read from the environment variable `url_env` so that no secret stands in a file."""
+
+    kind: Literal["sql"] = "sql"
+    url_env: str = "RECSYS_SQL_URL"
+    interactions: TableMapping
+    users: TableMapping = TableMapping()
+    items: TableMapping = TableMapping()
+    batch_rows: int = Field(default=100_000, ge=1)
+
+
+Source = Annotated[DemoSource | MovieLensSource | FilesSource | SqlSource, Field(discriminator="kind")]
+
+
+class PrivacyConfig(_Frozen):
+    """What may pass the door, and how much detail goes with it."""
+
+    purpose: Literal["personalization", "advertising"] = Field(
+        default="personalization", description="advertising also withholds users with do_not_sell"
+    )
+    consent_missing: Literal["withhold", "allow"] = Field(
+        default="withhold", description="what to do with users whose consent is not recorded"
+    )
+    retention_days: int = Field(default=0, ge=0, description="drop events older than this before the run; 0 keeps all")
+    age_bands: tuple[int, ...] = (18, 25, 35, 45, 55, 65)
+    location_parts: int = Field(default=1, ge=0, description="parts of a '/'-separated location that are kept")
+    key_env: str = "RECSYS_PSEUDONYM_KEY"
+    key_file_env: str = "RECSYS_PSEUDONYM_KEY_FILE"
+
+
+class ValidationConfig(_Frozen):
+    """Where bad rows stop being an accident."""
+
+    max_bad_fraction: float = Field(default=0.05, ge=0, le=1, description="share of quarantined rows a table may have")
+    max_volume_ratio: float = Field(default=5.0, gt=1, description="allowed change of a partition's rows, either way")
+    max_value: float = Field(default=86_400.0, description="largest rating or seconds watched")
+    batch_rows: int = Field(default=1_000_000, ge=1, description="rows validated at a time; bounds memory")
+
+
+class FeaturesConfig(_Frozen):
+    """What counts as taste, what is rare, and where train ends."""
+
+    event_weights: dict[EventKind, float] = {
+        "impression": 0.0,
+        "view": 1.0,
+        "click": 1.0,
+        "like": 2.0,
+        "dislike": 0.0,
+        "share": 2.0,
+        "save": 2.0,
+        "rating": 1.0,
+    }
+    min_rating: float = Field(default=0.0, description="a rating below this is no positive event")
+    min_user_events: int = Field(default=2, ge=1, description="training users with fewer positive events are left out")
+    min_item_events: int = Field(default=3, ge=1, description="items with fewer train positives have no id of their own")
+    validation_fraction: float = Field(default=0.1, gt=0, lt=0.5, description="last share of the time before test")
+    test_fraction: float = Field(default=0.1, gt=0, lt=0.5, description="last share of positive events, by time")
+    window_days: int = Field(default=0, ge=0, description="days of history a training run reads; 0 reads all")
+    user_columns: tuple[str, ...] = ("age", "gender", "location", "occupation")
+    text_dim: int = Field(default=32, ge=1)
+    max_categories: int = Field(default=6, ge=1)
+
+
+class ModelConfig(_Frozen):
+    """Two towers, their loss and how long they train."""
+
+    dim: int = Field(default=64, ge=4, le=256)
+    history_length: int = Field(default=50, ge=1)
+    batch_size: int = Field(default=1024, ge=2)
+    epochs: int = Field(default=12, ge=1)
+    patience: int = Field(default=2, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    l2: float = Field(default=1e-6, ge=0)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    id_dropout: float = Field(default=0.2, ge=0, lt=1, description="share of ids masked while training")
+    temperature: float = Field(default=0.07, gt=0)
+    loss: Literal["auto", "full", "sampled"] = "auto"
+    full_softmax_max_items: int = 50_000
+    max_examples_per_epoch: int = Field(default=0, ge=0, description="0 uses every training example")
+    seed: int = 11
+
+
+class EvaluationConfig(_Frozen):
+    """Cut-offs and baselines."""
+
+    ks: tuple[int, ...] = (10, 20, 50)
+    main_metric: str = "ndcg_at_10"
+    knn_neighbours: int = Field(default=100, ge=1)
+    recent_days: int = Field(default=7, ge=1, description="window of the recent-popularity baseline")
+    max_users: int = Field(default=20_000, ge=1, description="test users, drawn with the run's seed when there are more")
+    seed: int = 5
+
+
+class IndexConfig(_Frozen):
+    """The Annoy index and how closely it must follow exact search."""
+
+    n_trees: int = Field(default=50, ge=1)
+    min_recall: float = Field(default=0.98, gt=0, le=1)
+    recall_k: int = Field(default=100, ge=1)
+    n_queries: int = Field(default=500, ge=1)
+    seed: int = 3
+
+
+class PromotionConfig(_Frozen):
+    """What a challenger must show before it becomes champion."""
+
+    margin: float = Field(default=0.0, description="how much better than the champion the lower bound must be")
+    tolerance: float = Field(default=0.02, ge=0, description="relative loss against the champion that is still noise")
+    n_bootstrap: int = Field(default=1000, ge=100)
+    min_lift_over_popularity: float = Field(default=0.0, ge=0)
+    require_approval: bool = False
+
+
+class MonitoringConfig(_Frozen):
+    """When drift is worth a retraining."""
+
+    window_days: int = Field(default=3, ge=1)
+    max_psi: float = Field(default=0.25, gt=0)
+    max_js: float = Field(default=0.1, gt=0)
+    max_embedding_shift: float = Field(default=0.2, gt=0)
+    max_ndcg_drop: float = Field(default=0.3, gt=0, description="relative fall of nDCG@10 on fresh events")
+    min_signals: int = Field(default=2, ge=1, description="signals over their limit that make a decision")
+    cooldown_days: int = Field(default=3, ge=0)
+    min_events: int = Field(default=200, ge=1)
+
+
+class Config(_Frozen):
+    """One deployment. `storage` is the root of all state; `mode = "local"` alone may use the development key."""
+
+    name: str = "demo"
+    mode: Literal["local", "production"] = "local"
+    storage: str = "state/data"
+    partition: Literal["day", "all"] = "day"
+    source: Source = DemoSource()
+    privacy: PrivacyConfig = PrivacyConfig()
+    validation: ValidationConfig = ValidationConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    model: ModelConfig = ModelConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    index: IndexConfig = IndexConfig()
+    promotion: PromotionConfig = PromotionConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
+    experiment: str = "two_tower"
+    registered_model: str = "two_tower"
+
+    @model_validator(mode="after")
+    def _main_metric_is_computed(self) -> "Config":
+        if self.evaluation.main_metric not in {f"ndcg_at_{k}" for k in self.evaluation.ks}:
+            raise ValueError(
+                f"evaluation.main_metric must be ndcg_at_k for a k in evaluation.ks {self.evaluation.ks}; "
+                f"got {self.evaluation.main_metric!r}"
+            )
+        return self
+
+
+def load_config(path: str | Path | None = None) -> Config:
+    """Read a TOML file, or the file named by `RECSYS_CONFIG`, or the defaults; the environment names the places.
+
+    `RECSYS_STORAGE` replaces `storage`. Raises ConfigError naming each wrong setting.
+    """
+    chosen = path or os.environ.get("RECSYS_CONFIG")
+    settings: dict[str, object] = {}
+    try:
+        if chosen:
+            settings = tomllib.loads(Path(chosen).read_text(encoding="utf-8"))
+        if storage := os.environ.get("RECSYS_STORAGE"):
+            settings["storage"] = storage
+        return Config.model_validate(settings)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {chosen}: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{chosen or 'the configuration'} is not valid: {problems}") from error

@@ -1,0 +1,66 @@
+"""The data stages: read and pseudonymise, validate, choose a training set, build features."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from recsys.config import Config
+from recsys.errors import ConfigError
+
+Json = dict[str, Any]  # Any: JSON, checked by the models that read it
+
+
+def ingest(config: Config, start: str | None = None, end: str | None = None) -> Json:
+    """Read `[start, end)` from the source through the privacy door into staged partitions.
+
+    `None` stands for the source's own first or last day. Returns `{"partitions": [...]}` with the staged address and
+    the counts of what was kept and withheld, one entry per partition.
+    """
+    from recsys.data import ingest_range, open_source
+
+    source = open_source(config)
+    first, last = source.interval()
+    begin, finish = _moment(start) or first, _moment(end) or last
+    return {"partitions": ingest_range(config, source, begin, finish)}
+
+
+def validate(config: Config, partitions: list[Json]) -> Json:
+    """Validate staged partitions, quarantine bad rows and publish the snapshots.
+
+    Raises ValidationFailedError when failures pass the threshold: then no snapshot of that partition changes.
+    """
+    from recsys.data import validate_partitions
+
+    return validate_partitions(config, partitions)
+
+
+def select(config: Config, as_of: str | None = None) -> Json:
+    """Name the snapshots a training run reads: those of days before `as_of`, or all."""
+    from recsys.data import select_snapshots
+
+    reference = select_snapshots(config, _moment(as_of))
+    return {"dataset": reference.uri, "digest": reference.digest, "snapshots": len(reference.snapshots)}
+
+
+def build_features(config: Config, dataset: str) -> Json:
+    """Turn snapshots into training arrays; a second call with the same input returns the first one's result."""
+    from recsys.features import build_features as build
+    from recsys.features import load_dataset
+
+    uri = build(config, dataset)
+    arrays = load_dataset(uri)
+    return {
+        "features": uri,
+        "n_users": len(arrays.users.ids),
+        "n_items": len(arrays.items.ids),
+        "n_events": len(arrays.events.item),
+    }
+
+
+def _moment(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"a date must be ISO 8601 such as 2026-01-31; got {text!r}") from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
