@@ -1,0 +1,75 @@
+"""The command line: arguments in, pipeline stages called, tables out."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from recsys import pipeline
+from recsys.config import load_config
+from recsys.errors import RecsysError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
+_errors = Console(stderr=True)
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; default: $RECSYS_CONFIG or the demo")]
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    start: Annotated[str | None, typer.Option(help="first day, ISO 8601; default: the source's first")] = None,
+    end: Annotated[str | None, typer.Option(help="day after the last; default: the source's last")] = None,
+    run_name: Annotated[str, typer.Option(help="name of the MLflow run")] = "cli",
+) -> None:
+    """Run every stage from the source to a promoted champion, without Airflow."""
+    settings = load_config(config)
+    pipeline.run(settings, start, end, run_name, _errors.print)
+    pipeline.show(settings)
+
+
+@app.command()
+def show(config: ConfigOption = None) -> None:
+    """Print the champion against its baselines and what it recommends."""
+    pipeline.show(load_config(config))
+
+
+@app.command()
+def recommend(
+    config: ConfigOption = None,
+    user: Annotated[str | None, typer.Option(help="the user's id as the source writes it; none: a newcomer")] = None,
+    k: Annotated[int, typer.Option(min=1)] = 10,
+) -> None:
+    """Print recommendations for one user."""
+    pipeline.print_recommendations(load_config(config), user, k)
+
+
+@app.command()
+def monitor(as_of: str, config: ConfigOption = None) -> None:
+    """Compare the days before AS_OF with what the champion learned from."""
+    typer.echo(json.dumps(pipeline.monitor(load_config(config), as_of), indent=2))
+
+
+@app.command()
+def rollback(version: Annotated[str | None, typer.Argument()] = None, config: ConfigOption = None) -> None:
+    """Make an earlier champion serve again; by default the one before."""
+    typer.echo(json.dumps(pipeline.rollback(load_config(config), version), indent=2))
+
+
+@app.command()
+def ledger(config: ConfigOption = None) -> None:
+    """Print every promotion decision after checking that none was altered."""
+    for record in pipeline.ledger(load_config(config)):
+        typer.echo(json.dumps(record, sort_keys=True))
+
+
+def main() -> None:
+    """Run the command line; expected errors end in one clear line and exit code 1."""
+    try:
+        app()
+    except RecsysError as error:
+        _errors.print(f"[red]{type(error).__name__}[/red]: {error}", soft_wrap=True)
+        raise SystemExit(1) from None
+

@@ -1,0 +1,89 @@
+"""Who may pass the privacy door, and what happens to the events of those who may not."""
+
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from recsys.config import PrivacyConfig
+from recsys.data.privacy import PseudonymKey, mask_references, pseudonymise
+from recsys.schema import (
+    CONSENT_PERSONALIZATION,
+    DO_NOT_SELL,
+    EVENT_ID,
+    REQUEST_ID,
+    SESSION_ID,
+    SIGNED_UP_AT,
+    TIMESTAMP,
+    USER_ID,
+)
+
+PSEUDONYM: Final = "_pseudonym"
+STATUS: Final = "_status"
+KEPT: Final = "kept"
+NO_CONSENT: Final = "withheld_no_consent"
+DO_NOT_SELL_WITHHELD: Final = "withheld_do_not_sell"
+UNKNOWN_USER: Final = "withheld_unknown_user"
+NO_USER: Final = "withheld_no_user"
+RETENTION: Final = "dropped_retention"
+STATUSES: Final = (KEPT, NO_CONSENT, DO_NOT_SELL_WITHHELD, UNKNOWN_USER, NO_USER, RETENTION)
+
+
+def build_register(users: pl.DataFrame, privacy: PrivacyConfig, key: PseudonymKey) -> pl.DataFrame:
+    """Return the users with two more columns: their pseudonym, and whether they may pass.
+
+    Rows without a user id are left out. A user with several rows passes only where every one of them agrees.
+    """
+    known = users.filter(pl.col(USER_ID).is_not_null() & (pl.col(USER_ID) != ""))
+    missing = privacy.consent_missing == "allow"
+    agrees = pl.col(CONSENT_PERSONALIZATION).fill_null(missing)
+    sellable = ~pl.col(DO_NOT_SELL).fill_null(not missing) if privacy.purpose == "advertising" else pl.lit(True)
+    status = (
+        pl.when(~agrees).then(pl.lit(NO_CONSENT)).when(~sellable).then(pl.lit(DO_NOT_SELL_WITHHELD)).otherwise(
+            pl.lit(KEPT)
+        )
+    )
+    return known.with_columns(status.alias(STATUS), pseudonymise(known[USER_ID], key).alias(PSEUDONYM))
+
+
+def register_as_of(register: pl.DataFrame, end: datetime) -> pl.DataFrame:
+    """Return the register as it was known just before `end`, with one status for all rows of a user."""
+    known = register.filter(pl.col(SIGNED_UP_AT).is_null() | (pl.col(SIGNED_UP_AT) < end))
+    refusals = pl.col(STATUS).filter(pl.col(STATUS) != KEPT)
+    return known.with_columns(refusals.first().over(USER_ID).fill_null(KEPT).alias(STATUS))
+
+
+def screen_interactions(
+    batch: pl.DataFrame, register: pl.DataFrame, privacy: PrivacyConfig, key: PseudonymKey, horizon: datetime | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the events that may pass, with raw ids, and one row per status with its count.
+
+    `register` is one as of the partition's end. Events before `horizon` are past retention. Without any user row
+    consent is unknown for everybody: then `consent_missing` decides.
+    """
+    consent = register.unique(USER_ID, keep="first").select(USER_ID, STATUS, PSEUDONYM)
+    if consent.is_empty() and privacy.consent_missing == "allow":
+        joined = batch.with_columns(pl.lit(KEPT).alias(STATUS), pseudonymise(batch[USER_ID], key).alias(PSEUDONYM))
+    else:
+        joined = batch.join(consent, on=USER_ID, how="left", maintain_order="left")
+    expired = pl.lit(False) if horizon is None else (pl.col(TIMESTAMP) < horizon).fill_null(False)
+    status = (
+        pl.when(expired)
+        .then(pl.lit(RETENTION))
+        .when(pl.col(USER_ID).is_null() | (pl.col(USER_ID) == ""))
+        .then(pl.lit(NO_USER))
+        .otherwise(pl.col(STATUS).fill_null(UNKNOWN_USER))
+    )
+    judged = joined.with_columns(status.alias(STATUS))
+    return judged.filter(pl.col(STATUS) == KEPT).drop(STATUS), judged.group_by(STATUS).len("count")
+
+
+def hide_ids(kept: pl.DataFrame, key: PseudonymKey) -> pl.DataFrame:
+    """Replace the user id by its pseudonym, and the ids that may have one inside by masked ones."""
+    blank = [pl.when(pl.col(name) == "").then(None).otherwise(pl.col(name)).alias(name) for name in _REFERENCES]
+    cleaned = kept.with_columns(blank)
+    masked = [mask_references(cleaned[name], key) for name in _REFERENCES]
+    return cleaned.with_columns(pl.col(PSEUDONYM).alias(USER_ID), *masked).drop(PSEUDONYM)
+
+
+_REFERENCES: Final = (EVENT_ID, SESSION_ID, REQUEST_ID)

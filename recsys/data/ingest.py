@@ -1,0 +1,142 @@
+"""The privacy door: from a source into staged partitions that hold no raw id and nobody who did not agree.
+
+A partition stands on its own. Beside its events it holds the users and items that arrived in its interval and those
+its events name, as known at its end. So a day comes out the same alone, in a bulk load and in any order. The source's
+first day also holds everything that came before it. An item without a date is in every partition, for an item without
+events must still be recommendable; a user without a date or an event adds nothing.
+"""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+from pydantic import JsonValue
+
+from recsys.config import Config
+from recsys.data.consent import (
+    KEPT,
+    PSEUDONYM,
+    STATUS,
+    STATUSES,
+    build_register,
+    hide_ids,
+    register_as_of,
+    screen_interactions,
+)
+from recsys.data.privacy import coarsen_users, load_key
+from recsys.data.sources import Source
+from recsys.data.tables import TableWriter, collect, to_contract
+from recsys.errors import ConfigError
+from recsys.schema import INTERACTIONS, ITEM_ID, ITEMS, PRIVATE_USERS, PUBLISHED_AT, SIGNED_UP_AT, USER_ID, USERS
+from recsys.storage import join, publish
+
+BEGINNING: Final = datetime(1000, 1, 1, tzinfo=UTC)  # before any sign-up or publication
+_DAY: Final = timedelta(days=1)
+
+
+class PrivacyDoor:
+    """What one run knows of consent and catalogue: read once, then asked for each day as of that day's end."""
+
+    def __init__(self, config: Config, source: Source, end: datetime) -> None:
+        self.privacy, self.key, self.end = config.privacy, load_key(config), end
+        self.horizon = end - timedelta(days=config.privacy.retention_days) if config.privacy.retention_days else None
+        users = collect(source.users(BEGINNING, end), USERS, "users")
+        self.register = build_register(users, self.privacy, self.key)
+        self.items = collect(source.items(BEGINNING, end), ITEMS, "items")
+        self.first = source.interval()[0]
+
+    def policy(self) -> dict[str, JsonValue]:
+        """Return the consent policy and the key's id, for a manifest."""
+        chosen = self.privacy.model_dump(mode="json", exclude={"key_env", "key_file_env"})
+        return {"policy": chosen, "key_id": self.key.key_id}
+
+
+def ingest_range(config: Config, source: Source, start: datetime, end: datetime) -> list[dict[str, Any]]:  # Any: JSON
+    """Stage `[start, end)`, widened to whole UTC days: one partition a day, or one for all.
+
+    Days wholly past retention are left out. Raises ConfigError when the interval is empty.
+    """
+    begin, finish = _midnight(start), _midnight(end)
+    finish += _DAY if finish < end else timedelta(0)
+    if begin >= finish:
+        raise ConfigError(f"start must be before end; got {start.isoformat()} and {end.isoformat()}")
+    door = PrivacyDoor(config, source, finish)
+    if config.partition == "all":
+        return [ingest_partition(config, source, begin, finish, "all", door)]
+    days = [begin + n * _DAY for n in range((finish - begin).days)]
+    kept = [day for day in days if door.horizon is None or day + _DAY > door.horizon]
+    return [ingest_partition(config, source, day, day + _DAY, day.date().isoformat(), door) for day in kept]
+
+
+def ingest_partition(
+    config: Config, source: Source, start: datetime, end: datetime, partition: str, door: PrivacyDoor | None = None
+) -> dict[str, Any]:  # Any: JSON
+    """Stage one partition; returns its name, address, interval and the counts of what was kept and withheld.
+
+    Retention counts back from `door.end`, which is `end` for a partition on its own.
+    """
+    door = door or PrivacyDoor(config, source, end)
+    register = register_as_of(door.register, end)
+    items = door.items.filter(pl.col(PUBLISHED_AT).is_null() | (pl.col(PUBLISHED_AT) < end))
+    everything = partition == "all" or start <= door.first
+    with publish(join(config.storage, "staging", partition), door.policy()) as folder:
+        counts, named = _write_interactions(folder.path, source, start, end, register, door)
+        chosen = _arrived_or_named(register, start, SIGNED_UP_AT, USER_ID, named[USER_ID], everything)
+        users = chosen.filter(pl.col(STATUS) == KEPT)
+        with TableWriter(folder.path / "users.parquet", PRIVATE_USERS) as writer:
+            writer.write(_private_users(users, door))
+        undated = items.filter(pl.col(PUBLISHED_AT).is_null())[ITEM_ID]
+        named_items = pl.concat([named[ITEM_ID], undated])
+        with TableWriter(folder.path / "items.parquet", ITEMS) as writer:
+            writer.write(_arrived_or_named(items, start, PUBLISHED_AT, ITEM_ID, named_items, everything))
+        n_withheld = register.filter(pl.col(STATUS) != KEPT)[USER_ID].n_unique()
+        counts |= {"users_read": register[USER_ID].n_unique(), "users_withheld": n_withheld, "users_kept": len(users)}
+        counts["items_kept"] = writer.n_rows
+        folder.info |= {
+            "counts": {**counts},
+            "start": start.isoformat(),
+            "end": end.isoformat(),
+            "has_users": not register.is_empty(),
+            "has_items": not items.is_empty(),
+        }
+    interval = {"start": start.isoformat(), "end": end.isoformat()}
+    return {"partition": partition, "staged": folder.uri, **interval, "counts": counts}
+
+
+def _write_interactions(
+    folder: Path, source: Source, start: datetime, end: datetime, register: pl.DataFrame, door: PrivacyDoor
+) -> tuple[dict[str, int], dict[str, pl.Series]]:
+    counts: Counter[str] = Counter()
+    named: dict[str, list[pl.Series]] = {USER_ID: [], ITEM_ID: []}
+    with TableWriter(folder / "interactions.parquet", INTERACTIONS) as writer:
+        for batch in source.interactions(start, end):
+            events = to_contract(batch, INTERACTIONS, "interactions")
+            kept, statuses = screen_interactions(events, register, door.privacy, door.key, door.horizon)
+            counts.update({"read": len(events), **dict(statuses.iter_rows())})
+            for name, seen in named.items():
+                seen.append(kept[name].unique())
+            writer.write(hide_ids(kept, door.key))
+    together = {name: pl.concat(seen).unique() if seen else pl.Series([], dtype=pl.String)
+                for name, seen in named.items()}
+    return {name: counts[name] for name in ("read", *STATUSES)}, together
+
+
+def _arrived_or_named(
+    rows: pl.DataFrame, start: datetime, since: str, id_column: str, named: pl.Series, everything: bool
+) -> pl.DataFrame:
+    if everything:
+        return rows
+    return rows.filter((pl.col(since) >= start).fill_null(False) | pl.col(id_column).is_in(named.implode()))
+
+
+def _private_users(users: pl.DataFrame, door: PrivacyDoor) -> pl.DataFrame:
+    hidden = users.with_columns(pl.col(PSEUDONYM).alias(USER_ID)).drop(PSEUDONYM, STATUS)
+    return coarsen_users(hidden, door.privacy)
+
+
+def _midnight(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ConfigError(f"start and end must have a time zone; got {moment.isoformat()}")
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,82 @@
+"""Training sets: which snapshots a run reads, and their tables as one."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import reduce
+
+import polars as pl
+
+from recsys.config import Config
+from recsys.errors import DataError
+from recsys.schema import ITEM_ID, TIMESTAMP, USER_ID, TableName
+from recsys.storage import current, join, list_names, local_path, publish, read_json, read_manifest, write_json
+
+
+@dataclass(frozen=True)
+class DatasetRef:
+    """A training set's address, its content's digest, and the snapshots it reads."""
+
+    uri: str
+    digest: str
+    snapshots: tuple[str, ...]
+
+
+def list_snapshots(config: Config) -> dict[str, str]:
+    """Return partition -> address of its current snapshot, in the order of time."""
+    base = join(config.storage, "snapshots")
+    names = [name for name in list_names(base) if (name == "all") == (config.partition == "all")]
+    found = {name: current(join(base, name)) for name in names if not name.startswith(".")}
+    return {name: uri for name, uri in found.items() if uri is not None}
+
+
+def select_snapshots(config: Config, as_of: datetime | None = None) -> DatasetRef:
+    """Publish the list of snapshots a run reads: of days before `as_of`, events within `features.window_days`.
+
+    Users and items come from every such day. Retention applies here too, counted back from `as_of`, so an event that
+    was young enough when it was read does not outlive it. Raises DataError when no snapshot is left.
+    """
+    found = {name: (uri, read_manifest(uri).info) for name, uri in list_snapshots(config).items()}
+    chosen = {
+        name: (uri, datetime.fromisoformat(str(info["end"])))
+        for name, (uri, info) in found.items()
+        if as_of is None or datetime.fromisoformat(str(info["start"])) < as_of
+    }
+    if not chosen:
+        before = f" before {as_of.isoformat()}" if as_of else ""
+        raise DataError(f"no snapshots{before} under {join(config.storage, 'snapshots')}; run ingest and validate first")
+    until = as_of or max(end for _, end in chosen.values())
+    limits = [days for days in (config.features.window_days, config.privacy.retention_days) if days]
+    since = until - timedelta(days=min(limits)) if limits else None
+    tables = [{"snapshot": _relative(uri), "events": since is None or end > since} for uri, end in chosen.values()]
+    with publish(join(config.storage, "datasets")) as folder:
+        description = {
+            "as_of": as_of.isoformat() if as_of else None,
+            "since": since.isoformat() if since else None,
+            "snapshots": tables,
+        }
+        write_json(str(folder.path / "dataset.json"), description)
+    return DatasetRef(folder.uri, folder.uri.rsplit("/", 1)[-1], tuple(uri for uri, _ in chosen.values()))
+
+
+def read_table(dataset_uri: str, table: TableName) -> pl.LazyFrame:
+    """Return one table of a training set: all its events in order, or the latest row of each user or item."""
+    dataset = read_json(join(dataset_uri, "dataset.json"))
+    root = dataset_uri.rstrip("/").rsplit("/", 2)[0]
+    read = [entry["snapshot"] for entry in dataset["snapshots"] if table != "interactions" or entry["events"]]
+    frames = [pl.scan_parquet(local_path(join(root, snapshot)) / f"{table}.parquet") for snapshot in read]
+    if not frames:
+        raise DataError(f"the training set {dataset_uri} has no {table} in its window; widen features.window_days")
+    rows = pl.concat(frames, how="diagonal_relaxed")
+    if table != "interactions":
+        return rows.unique(USER_ID if table == "users" else ITEM_ID, keep="last", maintain_order=True)
+    limits = []
+    if dataset["since"]:
+        limits.append(pl.col(TIMESTAMP) >= datetime.fromisoformat(dataset["since"]))
+    if dataset["as_of"]:
+        limits.append(pl.col(TIMESTAMP) < datetime.fromisoformat(dataset["as_of"]))
+    return reduce(lambda frame, limit: frame.filter(limit), limits, rows)
+
+
+def _relative(uri: str) -> str:
+    """Snapshots are named below the root, so that a copied root keeps its digests."""
+    return "/".join(uri.rsplit("/", 3)[1:])

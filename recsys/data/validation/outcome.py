@@ -1,0 +1,57 @@
+"""What becomes of a checked partition: bad rows with their reasons in quarantine, good ones in a snapshot."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from recsys.config import Config
+from recsys.data.tables import TableWriter, read_pieces
+from recsys.data.validation.staged import Staged
+from recsys.schema import INTERACTIONS, ITEMS, PRIVATE_USERS, REASON, TABLES, TableName
+from recsys.storage import current, join, publish
+
+_SCHEMAS: dict[TableName, dict[str, pl.DataType]] = {
+    "interactions": INTERACTIONS,
+    "users": PRIVATE_USERS,
+    "items": ITEMS,
+}
+
+
+def publish_quarantine(config: Config, staged: Staged) -> str | None:
+    """Publish the partition's bad rows with the column `reason`; None when it has none and never had any."""
+    base = join(config.storage, "quarantine", staged.name)
+    if not staged.bad and current(base) is None:
+        return None
+    with publish(base, {"partition": staged.name}) as folder:
+        for table in TABLES:
+            reasons = staged.reasons(table)
+            with TableWriter(folder.path / f"{table}.parquet", {**_SCHEMAS[table], REASON: pl.String()}) as writer:
+                for numbered in _numbered(staged, table) if len(reasons) else ():
+                    bad = numbered.join(reasons, on="position", how="inner", maintain_order="left")
+                    writer.write(bad.drop("position"))
+    return folder.uri
+
+
+def publish_snapshot(config: Config, staged: Staged) -> dict[str, Any]:  # Any: JSON
+    """Publish the partition's good rows; a table without bad rows keeps its staged bytes."""
+    rows = {table: staged.rows[table] - len(staged.bad_positions(table)) for table in TABLES}
+    info = {**staged.info, "partition": staged.name, "rows": {**rows}}
+    with publish(join(config.storage, "snapshots", staged.name), info) as folder:
+        for table in TABLES:
+            target = folder.path / f"{table}.parquet"
+            if rows[table] == staged.rows[table]:
+                shutil.copyfile(staged.path(table), target)
+                continue
+            bad = pl.DataFrame({"position": staged.bad_positions(table)})
+            with TableWriter(target, _SCHEMAS[table]) as writer:
+                for numbered in _numbered(staged, table):
+                    good = numbered.join(bad, on="position", how="anti", maintain_order="left")
+                    writer.write(good.drop("position"))
+    return {"partition": staged.name, "snapshot": folder.uri, "rows": rows}
+
+
+def _numbered(staged: Staged, table: TableName) -> Iterator[pl.DataFrame]:
+    for offset, piece in read_pieces(staged.path(table)):
+        yield piece.with_columns(pl.int_range(offset, offset + len(piece), dtype=pl.Int64).alias("position"))

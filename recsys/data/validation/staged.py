@@ -1,0 +1,118 @@
+"""Staged partitions as the checks see them: pieces of bounded size, and what was found in them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recsys.data.tables import n_rows
+from recsys.data.validation.rules import Context, first_rows
+from recsys.schema import EVENT, EVENT_ID, ITEM_ID, TABLES, TIMESTAMP, USER_ID, TableName
+from recsys.storage import local_path, read_manifest
+
+
+@dataclass
+class Staged:
+    """One staged partition and the positions of its bad rows by table and rule."""
+
+    name: str
+    uri: str
+    start: datetime
+    end: datetime
+    counts: dict[str, int]
+    bad: dict[TableName, dict[str, list[np.ndarray]]] = field(default_factory=dict)
+    newest: datetime | None = None
+
+    @classmethod
+    def of(cls, partition: dict[str, Any]) -> "Staged":  # Any: JSON
+        """Read what ingestion returned for a partition."""
+        start, end = (datetime.fromisoformat(partition[edge]) for edge in ("start", "end"))
+        return cls(partition["partition"], partition["staged"], start, end, dict(partition.get("counts", {})))
+
+    def __post_init__(self) -> None:
+        self.info = read_manifest(self.uri).info
+        self.folder: Path = local_path(self.uri)
+        self.rows: dict[TableName, int] = {table: n_rows(self.path(table)) for table in TABLES}
+
+    def path(self, table: TableName) -> Path:
+        """Return the table's local Parquet file."""
+        return self.folder / f"{table}.parquet"
+
+    def context(self) -> Context:
+        """Return what the rows are checked against: the partition is self-contained, so only its own tables."""
+        users = pl.read_parquet(self.path("users"), columns=[USER_ID])[USER_ID] if self.info["has_users"] else None
+        items = pl.read_parquet(self.path("items"), columns=[ITEM_ID])[ITEM_ID] if self.info["has_items"] else None
+        return Context(self.start, self.end, users, items)
+
+    def first(self, table: TableName) -> pl.Series:
+        """Tell for each row of the table whether it is the first of its kind in the whole partition."""
+        keys = [EVENT_ID, USER_ID, ITEM_ID, EVENT, TIMESTAMP] if table == "interactions" else [_key(table)]
+        return first_rows(pl.read_parquet(self.path(table), columns=keys), table)
+
+    def note(self, table: TableName, rule: str, positions: np.ndarray) -> None:
+        """Remember that the rows at these positions of the partition break a rule."""
+        if len(positions):
+            self.bad.setdefault(table, {}).setdefault(rule, []).append(positions)
+
+    def bad_positions(self, table: TableName) -> np.ndarray:
+        """Return the sorted positions of all bad rows of a table."""
+        found = [positions for lists in self.bad.get(table, {}).values() for positions in lists]
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+
+    def worst(self, table: TableName) -> tuple[str, int]:
+        """Return the rule that most rows of a table break, and how many do; the first one in a tie."""
+        sizes = {rule: sum(map(len, lists)) for rule, lists in self.bad[table].items()}
+        return max(sizes.items(), key=lambda entry: entry[1])
+
+    def reasons(self, table: TableName) -> pl.DataFrame:
+        """Return one row per bad row: its position, and `table.rule` joined by `; ` where it breaks several."""
+        parts = [
+            pl.DataFrame({"position": np.concatenate(lists), "reason": f"{table}.{rule}"})
+            for rule, lists in self.bad.get(table, {}).items()
+        ]
+        if not parts:
+            return pl.DataFrame(schema={"position": pl.Int64, "reason": pl.String})
+        grouped = pl.concat(parts).group_by("position", maintain_order=True).agg(pl.col("reason").str.join("; "))
+        return grouped.with_columns(pl.col("position").cast(pl.Int64)).sort("position")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some consecutive events of a partition; `first` and `last` mark the ends of the partition."""
+
+    staged: Staged
+    offset: int
+    n_rows: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the piece begins its partition."""
+        return self.offset == 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the piece ends its partition."""
+        return self.offset + self.n_rows >= self.staged.rows["interactions"]
+
+
+def batches(partitions: list[Staged], batch_rows: int) -> Iterator[list[Piece]]:
+    """Group consecutive partitions, or cut a large one, into batches of at most `batch_rows` events."""
+    waiting: list[Piece] = []
+    for staged in partitions:
+        total = staged.rows["interactions"]
+        for offset in range(0, max(total, 1), batch_rows):
+            piece = Piece(staged, offset, min(batch_rows, total - offset))
+            if waiting and sum(p.n_rows for p in waiting) + piece.n_rows > batch_rows:
+                yield waiting
+                waiting = []
+            waiting.append(piece)
+    if waiting:
+        yield waiting
+
+
+def _key(table: TableName) -> str:
+    return USER_ID if table == "users" else ITEM_ID

@@ -1,0 +1,35 @@
+"""Metrics, baselines, evaluation and significance: how good a model is, and how sure that is."""
+
+from recsys.evaluation.evaluate import evaluate, evaluate_champion, evaluate_recommender
+from recsys.evaluation.plots import (
+    embedding_projection,
+    learning_curve,
+    metrics_against_baselines,
+    recall_by_popularity_decile,
+)
+from recsys.evaluation.recommender import Recommender, TowerRecommender, Towers, recommendable_items
+from recsys.evaluation.report import EvaluationReport, ModelResult
+from recsys.evaluation.significance import interval, paired_bootstrap
+from recsys.evaluation.topk import top_k
+from recsys.evaluation.users import measured_users, user_slices
+
+__all__ = [
+    "EvaluationReport",
+    "ModelResult",
+    "Recommender",
+    "TowerRecommender",
+    "Towers",
+    "embedding_projection",
+    "evaluate",
+    "evaluate_champion",
+    "evaluate_recommender",
+    "interval",
+    "learning_curve",
+    "measured_users",
+    "metrics_against_baselines",
+    "paired_bootstrap",
+    "recall_by_popularity_decile",
+    "recommendable_items",
+    "top_k",
+    "user_slices",
+]

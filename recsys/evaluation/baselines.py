@@ -1,0 +1,133 @@
+"""The four baselines that stand in every report.
+
+A baseline knows what a history knows: for a split it is fitted on all positive events of the splits before it, so on
+the test rows popularity and item-kNN see train and validation, as the towers' histories do.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, csr_matrix, vstack
+
+from recsys.evaluation.recommender import ScoredRecommender, Scorer, recommendable_items, split_interval
+from recsys.evaluation.topk import Scores
+from recsys.features import Dataset, Heldout
+
+_DAY_S = 86_400
+_KNN_BLOCK = 1024  # items whose similarities are computed at a time
+_TIE_SHARE = 1e-9  # popularity's weight in item-kNN: orders what no neighbour reaches, moves nothing else
+
+
+class Random(ScoredRecommender):
+    """Draws a seeded random order per user: the floor of every metric."""
+
+    name = "random"
+
+    def __init__(self, recommendable: NDArray[np.bool_], seed: int) -> None:
+        super().__init__(recommendable)
+        self._seed = seed
+
+    def _scorer(self, heldout: Heldout) -> Scorer:
+        n_items = self._recommendable.size
+
+        def score(block: slice) -> Scores:
+            rows = heldout.user_rows[block]
+            return np.stack([np.random.default_rng((self._seed, int(row))).random(n_items) for row in rows])
+
+        return score
+
+
+class Popularity(ScoredRecommender):
+    """Ranks by the number of positive events: in all splits before, or in their last days when `since` is given."""
+
+    def __init__(self, dataset: Dataset, recommendable: NDArray[np.bool_], split: int, since: int | None = None):
+        super().__init__(recommendable)
+        self.name = "popularity" if since is None else "recent_popularity"
+        self._counts = item_counts(dataset, split, since)
+
+    def _scorer(self, heldout: Heldout) -> Scorer:
+        return lambda block: np.broadcast_to(
+            self._counts.astype(np.float64), (block.stop - block.start, self._counts.size)
+        )
+
+
+class ItemKnn(ScoredRecommender):
+    """Sums, over a user's items, the cosine to each candidate, keeping each item's nearest neighbours.
+
+    Cosine of columns of the binary user-item matrix (Deshpande and Karypis 2004). Candidates that no neighbour
+    reaches follow by popularity, so a user without history gets the popular items.
+    """
+
+    name = "item_knn"
+
+    def __init__(self, dataset: Dataset, recommendable: NDArray[np.bool_], split: int, n_neighbours: int) -> None:
+        super().__init__(recommendable)
+        counts = item_counts(dataset, split)
+        self._tie_break = counts * (_TIE_SHARE / max(int(counts.max(initial=0)), 1))
+        self._neighbours = _nearest(_consumption(dataset, split), n_neighbours)
+
+    def _scorer(self, heldout: Heldout) -> Scorer:
+        def score(block: slice) -> Scores:
+            profile = csr_array(heldout.seen[block.start : block.stop]).astype(np.float64)
+            result: Scores = (profile @ self._neighbours).toarray() + self._tie_break
+            return result
+
+        return score
+
+
+def item_counts(dataset: Dataset, split: int, since: int | None = None) -> NDArray[np.int64]:
+    """Return int64[n_items]: positive events before `split`, from the second `since` on when it is given."""
+    events = dataset.events
+    chosen = np.asarray(events.positive) & (np.asarray(events.split) < split)
+    if since is not None:
+        chosen &= np.asarray(events.timestamp) >= since
+    counts: NDArray[np.int64] = np.bincount(events.item[chosen], minlength=len(dataset.items.ids)).astype(np.int64)
+    return counts
+
+
+def baselines(
+    dataset: Dataset, split: int, *, recent_days: int, n_neighbours: int, seed: int
+) -> list[ScoredRecommender]:
+    """Fit the four baselines for a split."""
+    recommendable = recommendable_items(dataset, split)
+    since = split_interval(dataset, split)[0] - recent_days * _DAY_S
+    return [
+        Random(recommendable, seed),
+        Popularity(dataset, recommendable, split),
+        Popularity(dataset, recommendable, split, since),
+        ItemKnn(dataset, recommendable, split, n_neighbours),
+    ]
+
+
+def _consumption(dataset: Dataset, split: int) -> csr_array:
+    events = dataset.events
+    chosen = np.asarray(events.positive) & (np.asarray(events.split) < split)
+    users = np.repeat(np.arange(len(dataset.users.ids)), np.diff(events.offsets))[chosen]
+    shape = (len(dataset.users.ids), len(dataset.items.ids))
+    matrix = csr_array((np.ones(users.size), (users, events.item[chosen])), shape=shape)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1.0
+    return matrix
+
+
+def _nearest(consumption: csr_array, n_neighbours: int) -> csr_matrix:
+    """Return the item-item cosines [n_items, n_items]; row i keeps the nearest neighbours of item i."""
+    norms = np.sqrt(consumption.sum(axis=0))
+    unit = consumption.multiply(1.0 / np.maximum(norms, 1.0)).tocsr()
+    transposed = unit.T.tocsr()
+    n_items = unit.shape[1]
+    blocks = [
+        _keep_nearest((transposed[start : start + _KNN_BLOCK] @ unit).toarray(), start, n_neighbours)
+        for start in range(0, n_items, _KNN_BLOCK)
+    ]
+    return csr_matrix(vstack(blocks))
+
+
+def _keep_nearest(similarity: Scores, start: int, n_neighbours: int) -> csr_matrix:
+    rows = np.arange(similarity.shape[0])
+    similarity[rows, rows + start] = 0.0
+    if n_neighbours < similarity.shape[1]:
+        kept = np.argsort(-similarity, axis=1, kind="stable")[:, :n_neighbours]
+        pruned = np.zeros_like(similarity)
+        np.put_along_axis(pruned, kept, np.take_along_axis(similarity, kept, axis=1), axis=1)
+        similarity = pruned
+    return csr_matrix(similarity)

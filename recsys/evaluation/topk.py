@@ -1,0 +1,95 @@
+"""Deterministic top-k over the full catalogue: exact, batched, ties broken by item order."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from recsys.errors import RecsysError
+
+_BLOCK_CELLS = 8_000_000  # scores held at a time: 64 MB of float64
+Scores = NDArray[np.floating]
+
+
+def top_k(scores: Scores, k: int, allowed: NDArray[np.bool_] | None = None) -> NDArray[np.int32]:
+    """Return int32[n, k] columns of the k highest scores per row, best first; equal scores in column order.
+
+    `allowed` bool[n, n_items] hides the rest; a row with fewer allowed columns is padded with -1. Raises RecsysError
+    when an allowed score is NaN or infinite.
+
+    >>> top_k(np.array([[1.0, 3.0, 3.0]]), 2).tolist()
+    [[1, 2]]
+    """
+    if k < 1:
+        raise ValueError(f"k must be >= 1; got {k}")
+    allowed = np.ones(scores.shape, bool) if allowed is None else allowed
+    _refuse_non_finite(scores, allowed)
+    result = np.full((scores.shape[0], k), -1, np.int32)
+    if not scores.size:
+        return result
+    cost = np.where(allowed, -scores, np.inf)
+    last = min(k, scores.shape[1]) - 1
+    limit = np.partition(cost, last, axis=1)[:, last, None]
+    rows, columns = np.nonzero((cost <= limit) & allowed)  # k per row, more where the k-th place is tied
+    order = np.lexsort((columns, cost[rows, columns], rows))
+    rows, columns = rows[order], columns[order]
+    place = np.arange(rows.size) - np.searchsorted(rows, rows)
+    kept = place < k
+    result[rows[kept], place[kept]] = columns[kept]
+    return result
+
+
+def rank_catalogue(
+    score: Callable[[slice], Scores],
+    seen: csr_matrix,
+    recommendable: NDArray[np.bool_],
+    k: int,
+    *,
+    name: str,
+    allow_constant: bool,
+) -> NDArray[np.int32]:
+    """Rank every recommendable, unseen item for each row of `seen` bool[n_users, n_items]; -1 pads.
+
+    `score(block)` returns float[len(block), n_items]. Raises RecsysError when a score is not finite, or, unless
+    `allow_constant`, when every user's scores are all the same: such a model ranks nothing.
+    """
+    n_users, n_items = seen.shape
+    if recommendable.shape != (n_items,):
+        raise ValueError(f"recommendable must have shape ({n_items},); got {recommendable.shape}")
+    result = np.full((n_users, k), -1, np.int32)
+    step = max(1, _BLOCK_CELLS // max(n_items, 1))
+    varied = False
+    for start in range(0, n_users, step):
+        block = slice(start, min(start + step, n_users))
+        allowed = np.broadcast_to(recommendable, (block.stop - block.start, n_items)) & ~_dense(seen, block)
+        scores = score(block)
+        if scores.shape != allowed.shape:
+            raise ValueError(f"scores of {name} must have shape {allowed.shape}; got {scores.shape}")
+        result[block] = top_k(scores, k, allowed)
+        varied = varied or _varies(scores, allowed)
+    if n_users and not allow_constant and not varied and int(recommendable.sum()) > 1:
+        raise RecsysError(f"{name} gives every item the same score for every user; check its training and export")
+    return result
+
+
+def _dense(matrix: csr_matrix, block: slice) -> NDArray[np.bool_]:
+    result = np.zeros((block.stop - block.start, matrix.shape[1]), bool)
+    start, stop = matrix.indptr[block.start], matrix.indptr[block.stop]
+    rows = np.repeat(np.arange(result.shape[0]), np.diff(matrix.indptr[block.start : block.stop + 1]))
+    result[rows, matrix.indices[start:stop]] = True
+    return result
+
+
+def _varies(scores: Scores, allowed: NDArray[np.bool_]) -> bool:
+    high = np.where(allowed, scores, -np.inf).max(axis=1, initial=-np.inf)
+    low = np.where(allowed, scores, np.inf).min(axis=1, initial=np.inf)
+    return bool((high > low).any())
+
+
+def _refuse_non_finite(scores: Scores, allowed: NDArray[np.bool_]) -> None:
+    if scores.shape != allowed.shape:
+        raise ValueError(f"allowed must have shape {scores.shape}; got {allowed.shape}")
+    wrong = ~np.isfinite(scores) & allowed
+    if wrong.any():
+        raise RecsysError(f"scores must be finite; {int(wrong.sum())} of {int(allowed.sum())} are NaN or infinite")

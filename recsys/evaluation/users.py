@@ -1,0 +1,106 @@
+"""Whom an evaluation measures, and the slices of users and items it reports apart."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from recsys.config import Config
+from recsys.errors import RecsysError
+from recsys.evaluation.lists import popularity_percentiles
+from recsys.evaluation.metrics import Bools, Ints
+from recsys.features import Dataset, Heldout, heldout
+
+N_DECILES = 10
+COLD_USERS, WARM_USERS = "cold_users", "warm_users"
+COLD_ITEMS, WARM_ITEMS = "cold_items", "warm_items"
+_CATEGORY_BUCKETS = 256  # category codes share this many columns: bounds memory, collisions are rare
+
+
+def measured_users(config: Config, dataset: Dataset, split: int = 2) -> Heldout:
+    """Return the held-out users of a split: at most `evaluation.max_users`, drawn by seed, in row order.
+
+    Items the user consumed before the split are not relevant, as nobody may recommend them. Raises RecsysError when no
+    user has a relevant item left.
+    """
+    users = heldout(dataset, split)
+    users = replace(users, relevant=_without(users.relevant, users.seen))
+    if not users.relevant.nnz:
+        raise RecsysError(f"split {split} must hold a user with a new positive event; got {users.user_rows.size} users")
+    n_users, limit = users.user_rows.size, config.evaluation.max_users
+    if n_users <= limit:
+        return users
+    drawn = np.random.default_rng(config.evaluation.seed).choice(n_users, limit, replace=False)
+    return take(users, np.sort(drawn))
+
+
+def take(users: Heldout, rows: NDArray[np.int64]) -> Heldout:
+    """Return the given rows of a Heldout."""
+    return replace(
+        users,
+        user_rows=users.user_rows[rows],
+        relevant=users.relevant[rows],
+        seen=users.seen[rows],
+        query_time=users.query_time[rows],
+        device=users.device[rows],
+        history_end=users.history_end[rows],
+        cold_user=users.cold_user[rows],
+    )
+
+
+def hits_of(items: NDArray[np.int32], relevant: csr_matrix) -> Bools:
+    """Return bool[n_users, k]: which recommended items are relevant; the padding -1 never is."""
+    n_items = max(relevant.shape[1], 1)
+    rows = np.repeat(np.arange(relevant.shape[0], dtype=np.int64), np.diff(relevant.indptr))
+    keys = rows * n_items + relevant.indices
+    asked = np.arange(items.shape[0], dtype=np.int64)[:, None] * n_items + items
+    result: Bools = np.isin(asked, keys) & (items >= 0)
+    return result
+
+
+def user_slices(dataset: Dataset, users: Heldout) -> dict[str, Bools]:
+    """Return bool[n_users] by name: cold and warm users, and each demographic group as `column=label`."""
+    cold = np.asarray(users.cold_user, bool)
+    slices = {COLD_USERS: cold, WARM_USERS: ~cold}
+    codes = np.asarray(dataset.users.demographics)[users.user_rows]
+    for position, (column, labels) in enumerate(dataset.spec.demographic_vocabs.items()):
+        for code in np.unique(codes[:, position]):
+            label = labels[code - 1] if code > 0 else "unknown"
+            slices[f"{column}={label}"] = codes[:, position] == code
+    return slices
+
+
+def item_slices(dataset: Dataset) -> dict[str, Bools]:
+    """Return bool[n_items] by name: cold items have no positive event in train."""
+    cold = np.asarray(dataset.items.train_count) == 0
+    return {COLD_ITEMS: cold, WARM_ITEMS: ~cold}
+
+
+def popularity_deciles(dataset: Dataset) -> Ints:
+    """Return int[n_items] in 0..9: the tenth of the catalogue an item's train popularity falls in, rarest first."""
+    percentiles = popularity_percentiles(np.asarray(dataset.items.train_count))
+    result: Ints = np.clip(np.ceil(percentiles * N_DECILES) - 1, 0, N_DECILES - 1).astype(np.int64)
+    return result
+
+
+def content_vectors(dataset: Dataset) -> NDArray[np.float32]:
+    """Return float32[n_items, d]: each item's unit text vector beside its unit category vector."""
+    categories = np.asarray(dataset.items.categories)
+    hot = np.zeros((categories.shape[0], _CATEGORY_BUCKETS), np.float32)
+    rows, columns = np.nonzero(categories)
+    hot[rows, categories[rows, columns] % _CATEGORY_BUCKETS] = 1.0
+    hot = hot[:, hot.any(axis=0)]
+    return np.hstack([_unit(np.asarray(dataset.items.text, np.float32)), _unit(hot)])
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+
+
+def _without(relevant: csr_matrix, seen: csr_matrix) -> csr_matrix:
+    counts = relevant.astype(np.int8)
+    result = csr_matrix(counts - counts.multiply(seen.astype(np.int8)))
+    result.eliminate_zeros()
+    return result.astype(bool)

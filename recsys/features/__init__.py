@@ -1,0 +1,29 @@
+"""Features' one door: from validated tables to the arrays every model, baseline and metric reads."""
+
+from recsys.features.build import build_features, frames_to_dataset, load_dataset, reindex
+from recsys.features.dataset import Dataset, EventArrays, ItemArrays, UserArrays
+from recsys.features.encode import encode_items, encode_users
+from recsys.features.heldout import Heldout, heldout
+from recsys.features.histories import HistoryBatch, context_of, histories
+from recsys.features.spec import FeatureSpec
+from recsys.features.text import TextModel
+
+__all__ = [
+    "Dataset",
+    "EventArrays",
+    "FeatureSpec",
+    "Heldout",
+    "HistoryBatch",
+    "ItemArrays",
+    "TextModel",
+    "UserArrays",
+    "build_features",
+    "context_of",
+    "encode_items",
+    "encode_users",
+    "frames_to_dataset",
+    "heldout",
+    "histories",
+    "load_dataset",
+    "reindex",
+]

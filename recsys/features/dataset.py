@@ -1,0 +1,126 @@
+"""The arrays of one training set, and their folder of `.npy` and Parquet files."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys.features.spec import FeatureSpec
+from recsys.features.text import TextModel
+from recsys.schema import CATEGORIES, ITEM_ID, TITLE, USER_ID
+
+
+@dataclass(frozen=True)
+class ItemArrays:
+    """One row per item of the catalogue, sorted by id, known to training or not; C categories, T text, M numeric."""
+
+    ids: NDArray[np.str_]
+    titles: NDArray[np.str_]
+    category_names: list[list[str]]
+    vocab: NDArray[np.int32]
+    categories: NDArray[np.int32]
+    creator: NDArray[np.int32]
+    language: NDArray[np.int32]
+    text: NDArray[np.float32]
+    numeric: NDArray[np.float32]
+    published_at: NDArray[np.int64]
+    expires_at: NDArray[np.int64]
+    train_count: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class UserArrays:
+    """One row per user, sorted by pseudonym."""
+
+    ids: NDArray[np.str_]
+    vocab: NDArray[np.int32]
+    demographics: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class EventArrays:
+    """One row per event, sorted by user row and time; user u's rows are `offsets[u]:offsets[u + 1]`.
+
+    `item` is an item row, `kind` counts from 1 in `EVENT_KINDS`, `timestamp` is in seconds, `split` is 0 train,
+    1 validation, 2 test.
+    """
+
+    item: NDArray[np.int32]
+    kind: NDArray[np.int8]
+    weight: NDArray[np.float32]
+    timestamp: NDArray[np.int64]
+    device: NDArray[np.int32]
+    positive: NDArray[np.bool_]
+    split: NDArray[np.int8]
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training set: arrays, what they were encoded with, and the tables they came from."""
+
+    spec: FeatureSpec
+    text_model: TextModel
+    items: ItemArrays
+    users: UserArrays
+    events: EventArrays
+    items_frame: pl.DataFrame
+    users_frame: pl.DataFrame
+
+    def save(self, folder: Path) -> None:
+        """Write every array to a file of its own; the tables as Parquet."""
+        self.spec.save(folder)
+        self.text_model.save(folder)
+        self.items_frame.write_parquet(folder / "items.parquet", statistics=False)
+        self.users_frame.write_parquet(folder / "users.parquet", statistics=False)
+        for room in (self.items, self.users, self.events):
+            for name, array in _numeric(room).items():
+                np.save(folder / f"{_prefix(type(room))}_{name}.npy", array, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; large arrays stay on disk until they are touched."""
+        items, users = pl.read_parquet(folder / "items.parquet"), pl.read_parquet(folder / "users.parquet")
+        return cls(
+            spec=FeatureSpec.load(folder),
+            text_model=TextModel.load(folder),
+            items=ItemArrays(
+                ids=strings(items[ITEM_ID]),
+                titles=strings(items[TITLE]),
+                category_names=category_names(items),
+                **_read(folder, ItemArrays),
+            ),
+            users=UserArrays(ids=strings(users[USER_ID]), **_read(folder, UserArrays)),
+            events=EventArrays(**_read(folder, EventArrays)),
+            items_frame=items,
+            users_frame=users,
+        )
+
+
+def strings(column: pl.Series) -> NDArray[np.str_]:
+    """Return a string column as a NumPy string array; a missing value is the empty string."""
+    return np.array(column.fill_null("").to_list(), dtype=np.str_)
+
+
+def category_names(items: pl.DataFrame) -> list[list[str]]:
+    """Return each item's category names; an empty list where there are none."""
+    return [[name for name in names or [] if name is not None] for name_list in [items[CATEGORIES].to_list()] for names in name_list]
+
+
+_STRINGS = ("ids", "titles", "category_names")
+
+
+def _prefix(kind: type) -> str:
+    return kind.__name__.removesuffix("Arrays").lower()
+
+
+def _numeric(room: ItemArrays | UserArrays | EventArrays) -> dict[str, NDArray[np.generic]]:
+    return {field.name: getattr(room, field.name) for field in fields(room) if field.name not in _STRINGS}
+
+
+def _read(folder: Path, kind: type) -> dict[str, NDArray[np.generic]]:
+    names = [field.name for field in fields(kind) if field.name not in _STRINGS]
+    return {name: np.load(folder / f"{_prefix(kind)}_{name}.npy", mmap_mode="r") for name in names}

@@ -1,0 +1,87 @@
+"""Tables to arrays under a spec: the same code for training, an older champion and an item published a minute ago."""
+
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys.features.dataset import ItemArrays, UserArrays, category_names, strings
+from recsys.features.spec import FeatureSpec, encode
+from recsys.features.text import TextModel
+from recsys.schema import (
+    CREATOR,
+    DESCRIPTION,
+    DURATION_S,
+    EXPIRES_AT,
+    ITEM_ID,
+    LANGUAGE,
+    PUBLISHED_AT,
+    TITLE,
+    USER_ID,
+)
+
+_SECONDS_PER_DAY = 86_400
+
+
+def encode_items(spec: FeatureSpec, text_model: TextModel, items: pl.DataFrame) -> ItemArrays:
+    """Return item arrays of an items table in its row order; `train_count` is 0 (`frames_to_dataset` fills it in)."""
+    names = category_names(items)
+    categories = np.zeros((len(items), spec.max_categories), np.int32)
+    for row, known in enumerate(names):
+        places = encode(known, spec.category_vocab)[: spec.max_categories] if known else np.zeros(0, np.int32)
+        categories[row, : len(places)] = places
+    raw = raw_numeric(items, datetime.fromisoformat(spec.as_of))
+    missing = np.isnan(raw)
+    scaled = np.where(missing, 0.0, (raw - np.array(spec.numeric_means)) / np.array(spec.numeric_stds))
+    return ItemArrays(
+        ids=strings(items[ITEM_ID]),
+        titles=strings(items[TITLE]),
+        category_names=names,
+        vocab=encode(items[ITEM_ID].to_list(), spec.item_vocab),
+        categories=categories,
+        creator=encode(items[CREATOR].to_list(), spec.creator_vocab),
+        language=encode(items[LANGUAGE].to_list(), spec.language_vocab),
+        text=text_model.transform(texts(items)),
+        numeric=np.hstack([scaled, missing]).astype(np.float32),
+        published_at=_epoch_seconds(items[PUBLISHED_AT]),
+        expires_at=_epoch_seconds(items[EXPIRES_AT]),
+        train_count=np.zeros(len(items), np.int64),
+    )
+
+
+def encode_users(spec: FeatureSpec, users: pl.DataFrame) -> UserArrays:
+    """Return user arrays of a users table in its row order; a column the table lacks is unknown for everybody."""
+    columns = [
+        encode(labels(users, name), vocabulary) if name in users.columns else np.zeros(len(users), np.int32)
+        for name, vocabulary in spec.demographic_vocabs.items()
+    ]
+    demographics = np.column_stack(columns) if columns else np.zeros((len(users), 0), np.int32)
+    ids = users[USER_ID]
+    return UserArrays(strings(ids), encode(ids.to_list(), spec.user_vocab), demographics.astype(np.int32))
+
+
+def labels(frame: pl.DataFrame, column: str) -> list[str | None]:
+    """Return a column as labels; None where it is missing."""
+    return frame[column].cast(pl.String).to_list()
+
+
+def texts(items: pl.DataFrame) -> list[str]:
+    """Return each item's title, description and categories as one text."""
+    pieces = items.select(
+        pl.concat_str(pl.col(TITLE), pl.col(DESCRIPTION), separator=" ", ignore_nulls=True).fill_null("")
+    ).to_series()
+    return [f"{text} {' '.join(names)}" for text, names in zip(pieces.to_list(), category_names(items), strict=True)]
+
+
+def raw_numeric(items: pl.DataFrame, as_of: datetime) -> NDArray[np.float64]:
+    """Return float64[n, 2]: log(1 + age in days at `as_of`), log(1 + duration in seconds); NaN where missing."""
+    published = _epoch_seconds(items[PUBLISHED_AT]).astype(np.float64)
+    age_days = np.maximum(as_of.timestamp() - published, 0) / _SECONDS_PER_DAY
+    age_days[items[PUBLISHED_AT].is_null().to_numpy()] = np.nan
+    duration = items[DURATION_S].fill_null(float("nan")).to_numpy().astype(np.float64)
+    return np.log1p(np.column_stack([age_days, np.maximum(duration, 0)]))
+
+
+def _epoch_seconds(column: pl.Series) -> NDArray[np.int64]:
+    return column.dt.epoch("s").fill_null(0).to_numpy().astype(np.int64)

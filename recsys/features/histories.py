@@ -1,0 +1,73 @@
+"""User histories gathered from one sorted array, without a copy per example."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.features.dataset import Dataset
+
+_HOUR_S = 3600
+_N_GAPS = 15  # buckets 1..15: under an hour, 1 h, 2 h, 4 h .. 2^13 h (a year)
+_EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday; Monday is 0
+
+
+@dataclass(frozen=True)
+class HistoryBatch:
+    """Positive events before each query, right-aligned, most recent last; all int32[B, L].
+
+    `items` holds item rows (-1 padding), `kinds` event kinds (0 padding), `gaps` log2 buckets of the hours from the
+    event to the query (0 padding).
+    """
+
+    items: NDArray[np.int32]
+    kinds: NDArray[np.int32]
+    gaps: NDArray[np.int32]
+
+
+def histories(
+    dataset: Dataset,
+    user_rows: NDArray[np.integer],
+    history_end: NDArray[np.integer],
+    query_time: NDArray[np.integer],
+    length: int,
+) -> HistoryBatch:
+    """Return the last `length` positive events of each user before position `history_end` of the events."""
+    events = dataset.events
+    begin = np.asarray(events.offsets)[user_rows]
+    before = np.cumsum(events.positive) if not events.positive.all() else None
+    if before is None:
+        positions, limit = None, np.asarray(history_end, np.int64)
+        start = begin
+    else:
+        positions = np.flatnonzero(events.positive)
+        counts = np.concatenate([[0], before])
+        limit, start = counts[np.asarray(history_end)], counts[begin]
+    places = limit[:, None] + np.arange(-length, 0)
+    inside = places >= start[:, None]
+    chosen = np.where(inside, places, 0)
+    if positions is not None:
+        chosen = positions[chosen] if len(positions) else np.zeros_like(chosen)
+    gap_s = np.asarray(query_time, np.int64)[:, None] - events.timestamp[chosen]
+    return HistoryBatch(
+        items=np.where(inside, events.item[chosen], -1).astype(np.int32),
+        kinds=np.where(inside, events.kind[chosen], 0).astype(np.int32),
+        gaps=np.where(inside, _bucket(gap_s), 0).astype(np.int32),
+    )
+
+
+def context_of(timestamps: NDArray[np.integer], device: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Return int32[n, 3]: hour + 1, weekday + 1 (Monday is 1), device; in UTC, 0 would be unknown.
+
+    >>> context_of(np.array([0]), np.array([2])).tolist()
+    [[1, 4, 2]]
+    """
+    seconds = np.asarray(timestamps, np.int64)
+    hour = seconds // _HOUR_S % 24 + 1
+    weekday = (seconds // (24 * _HOUR_S) + _EPOCH_WEEKDAY) % 7 + 1
+    return np.column_stack([hour, weekday, device]).astype(np.int32)
+
+
+def _bucket(gap_s: NDArray[np.int64]) -> NDArray[np.int64]:
+    hours = np.maximum(gap_s, 0) / _HOUR_S
+    return np.clip(np.floor(np.log2(np.maximum(hours, 0.5))) + 2, 1, _N_GAPS).astype(np.int64)

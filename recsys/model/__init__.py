@@ -1,0 +1,26 @@
+"""The two-tower model: training with TensorFlow, answering with ONNX Runtime.
+
+Importing this room does not import TensorFlow; calling `train` does.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys.model.exported import ExportedTowers
+
+if TYPE_CHECKING:
+    from recsys.config import Config
+    from recsys.features import Dataset
+    from recsys.model.train import TrainingResult
+
+__all__ = ["ExportedTowers", "train"]
+
+
+def train(
+    config: "Config", dataset: "Dataset", out_dir: Path, on_epoch: Callable[[int, dict[str, float]], None]
+) -> "TrainingResult":
+    """Train both towers and write the exported towers into `out_dir`; see `recsys.model.train.train_towers`."""
+    from recsys.model.train import train_towers
+
+    return train_towers(config, dataset, out_dir, on_epoch)

@@ -1,0 +1,118 @@
+"""Exported towers: what serving and evaluation run, on ONNX Runtime and NumPy alone."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from recsys.errors import StorageError
+from recsys.features import Dataset, ItemArrays
+from recsys.model.inputs import item_inputs, query_inputs
+
+QUERY_FILE = "query.onnx"
+ITEM_FILE = "item.onnx"
+VECTORS_FILE = "item_vectors.npy"
+TRAINING_FILE = "training.json"
+_ERRORS_ONLY = 3  # ONNX Runtime's log severity
+
+
+class ExportedTowers:
+    """The two towers of one training run and the vectors of its items.
+
+    A score is the plain dot product of a query vector and an item vector; the temperature is folded into the former.
+    """
+
+    def __init__(
+        self, query: ort.InferenceSession, item: ort.InferenceSession, item_vectors: NDArray[np.float32]
+    ) -> None:
+        self._query = query
+        self._item = item
+        self.item_vectors = item_vectors
+        self._query_names = [node.name for node in query.get_inputs()]
+        self._item_names = [node.name for node in item.get_inputs()]
+        shapes = {node.name: node.shape for node in query.get_inputs()}
+        self.history_length, self.dim = (int(size) for size in shapes["history_vectors"][1:])
+
+    @classmethod
+    def load(cls, folder: str | Path, threads: int = 2) -> Self:
+        """Open a folder written by `train`; raise StorageError when a file is missing or unreadable."""
+        folder = Path(folder)
+        try:
+            vectors = np.load(folder / VECTORS_FILE)
+            return cls(_session(folder / QUERY_FILE, threads), _session(folder / ITEM_FILE, threads), vectors)
+        except (OSError, ValueError) as error:
+            raise StorageError(f"cannot read the towers in {folder}: {error}; run the training stage again") from error
+
+    @staticmethod
+    def training(folder: str | Path) -> dict[str, object]:
+        """Return what training wrote about itself: history by epoch, best epoch, parameters, seconds."""
+        loaded: dict[str, object] = json.loads((Path(folder) / TRAINING_FILE).read_text(encoding="utf-8"))
+        return loaded
+
+    def query(
+        self, inputs: Mapping[str, NDArray[np.generic]] | None = None, /, **arrays: NDArray[np.generic]
+    ) -> NDArray[np.float32]:
+        """Return query vectors [B, D] of `history_vectors` [B, L, D], `history_kinds` and `history_gaps` [B, L],
+        `user` [B], `demographics` [B, n_demo] and `context` [B, 3].
+        """
+        return _run(self._query, self._query_names, {**(inputs or {}), **arrays}, self.dim)
+
+    def encode_items(self, items: ItemArrays, batch: int = 4096) -> NDArray[np.float32]:
+        """Return item vectors [N, D] of all rows of item arrays, known to training or not."""
+        parts = [
+            _run(self._item, self._item_names, item_inputs(items, slice(start, start + batch)), self.dim)
+            for start in range(0, len(items.ids), batch)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+
+    def query_vectors(
+        self,
+        dataset: Dataset,
+        item_vectors: NDArray[np.float32],
+        user_rows: NDArray[np.integer],
+        history_end: NDArray[np.integer],
+        query_time: NDArray[np.integer],
+        device: NDArray[np.integer],
+        batch: int = 1024,
+    ) -> NDArray[np.float32]:
+        """Return query vectors [n, D] of users of a dataset, each at its own time.
+
+        `item_vectors` [n_items, D] belong to the dataset's item rows; a history is the user's positive events before
+        position `history_end` of the dataset's events.
+        """
+        padded = np.concatenate([np.zeros((1, self.dim), np.float32), item_vectors])
+        result = np.empty((len(user_rows), self.dim), np.float32)
+        for start in range(0, len(user_rows), batch):
+            part = slice(start, start + batch)
+            inputs = query_inputs(
+                dataset, user_rows[part], history_end[part], query_time[part], device[part], self.history_length
+            )
+            history = inputs.pop("history")
+            result[part] = self.query(inputs, history_vectors=padded[history])
+        return result
+
+
+def _session(path: Path, threads: int) -> ort.InferenceSession:
+    if not path.exists():
+        raise FileNotFoundError(f"{path.name} is missing")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _run(
+    session: ort.InferenceSession, names: list[str], inputs: Mapping[str, NDArray[np.generic]], dim: int
+) -> NDArray[np.float32]:
+    missing = [name for name in names if name not in inputs]
+    if missing:
+        raise ValueError(f"inputs must hold {names}; missing {missing}")
+    if not len(inputs[names[0]]):
+        return np.empty((0, dim), np.float32)
+    (vectors,) = session.run(None, {name: inputs[name] for name in names})
+    return np.asarray(vectors, np.float32)

@@ -1,0 +1,57 @@
+"""Training: Adam on shuffled batches, early stopping on validation nDCG@10, export of the best weights."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from recsys.config import Config
+from recsys.features import Dataset
+from recsys.model.exported import TRAINING_FILE
+from recsys.model.trainer import Trainer
+from recsys.storage import write_json
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training did: one record per epoch, the epoch whose weights were kept, and the cost."""
+
+    history: list[dict[str, float]]
+    best_epoch: int
+    n_parameters: int
+    seconds: float
+
+
+def train_towers(
+    config: Config, dataset: Dataset, out_dir: Path, on_epoch: Callable[[int, dict[str, float]], None]
+) -> TrainingResult:
+    """Train both towers, keep the weights of the epoch with the best validation nDCG@10, export them to `out_dir`.
+
+    `on_epoch` receives the epoch, from 1, and `loss`, `val_ndcg_at_10` (0 when nobody is held out) and
+    `examples_per_s`. Without held-out users the last epoch is kept. Raises TrainingError when train has no positive
+    event, when the loss is no longer finite, or when the export is not faithful.
+    """
+    started = time.perf_counter()
+    trainer = Trainer(config.model, dataset)
+    history: list[dict[str, float]] = []
+    best_epoch, best_value, best_weights = 0, -math.inf, trainer.weights()
+    for epoch in range(1, config.model.epochs + 1):
+        record = trainer.epoch(epoch)
+        history.append(record)
+        on_epoch(epoch, record)
+        if not trainer.has_validation or record["val_ndcg_at_10"] > best_value:
+            best_epoch, best_value, best_weights = epoch, record["val_ndcg_at_10"], trainer.weights()
+        elif epoch - best_epoch >= config.model.patience:
+            break
+    trainer.restore(best_weights)
+    trainer.export(out_dir)
+    result = TrainingResult(history, best_epoch, trainer.n_parameters, time.perf_counter() - started)
+    write_json(str(out_dir / TRAINING_FILE), {**_without_timing(result), "full_softmax": trainer.full})
+    return result
+
+
+def _without_timing(result: TrainingResult) -> dict[str, object]:
+    # A published folder is named after its content: equal training must write equal bytes.
+    epochs = [{name: value for name, value in record.items() if name != "examples_per_s"} for record in result.history]
+    return {"history": epochs, "best_epoch": result.best_epoch, "n_parameters": result.n_parameters}
