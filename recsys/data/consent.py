@@ -39,9 +39,11 @@ def build_register(users: pl.DataFrame, privacy: PrivacyConfig, key: PseudonymKe
     agrees = pl.col(CONSENT_PERSONALIZATION).fill_null(missing)
     sellable = ~pl.col(DO_NOT_SELL).fill_null(not missing) if privacy.purpose == "advertising" else pl.lit(True)
     status = (
-        pl.when(~agrees).then(pl.lit(NO_CONSENT)).when(~sellable).then(pl.lit(DO_NOT_SELL_WITHHELD)).otherwise(
-            pl.lit(KEPT)
-        )
+        pl.when(~agrees)
+        .then(pl.lit(NO_CONSENT))
+        .when(~sellable)
+        .then(pl.lit(DO_NOT_SELL_WITHHELD))
+        .otherwise(pl.lit(KEPT))
     )
     return known.with_columns(status.alias(STATUS), pseudonymise(known[USER_ID], key).alias(PSEUDONYM))
 

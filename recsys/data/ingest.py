@@ -118,8 +118,9 @@ def _write_interactions(
             for name, seen in named.items():
                 seen.append(kept[name].unique())
             writer.write(hide_ids(kept, door.key))
-    together = {name: pl.concat(seen).unique() if seen else pl.Series([], dtype=pl.String)
-                for name, seen in named.items()}
+    together = {
+        name: pl.concat(seen).unique() if seen else pl.Series([], dtype=pl.String) for name, seen in named.items()
+    }
     return {name: counts[name] for name in ("read", *STATUSES)}, together
 
 

@@ -43,7 +43,9 @@ def select_snapshots(config: Config, as_of: datetime | None = None) -> DatasetRe
     }
     if not chosen:
         before = f" before {as_of.isoformat()}" if as_of else ""
-        raise DataError(f"no snapshots{before} under {join(config.storage, 'snapshots')}; run ingest and validate first")
+        raise DataError(
+            f"no snapshots{before} under {join(config.storage, 'snapshots')}; run ingest and validate first"
+        )
     until = as_of or max(end for _, end in chosen.values())
     limits = [days for days in (config.features.window_days, config.privacy.retention_days) if days]
     since = until - timedelta(days=min(limits)) if limits else None

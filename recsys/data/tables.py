@@ -27,8 +27,11 @@ def to_contract(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], table: s
     try:
         return frame.select(*[pl.col(name).cast(dtype) for name, dtype in schema.items()], *extra)
     except pl.exceptions.PolarsError:
-        wrong = [f"{name} is {frame.schema[name]}, not {dtype}" for name, dtype in schema.items()
-                 if frame.schema[name] != dtype]
+        wrong = [
+            f"{name} is {frame.schema[name]}, not {dtype}"
+            for name, dtype in schema.items()
+            if frame.schema[name] != dtype
+        ]
         raise DataError(f"{table} has columns of the wrong type: {'; '.join(wrong)}") from None
 
 

@@ -21,7 +21,7 @@ from recsys.evaluation.users import (
     popularity_deciles,
     user_slices,
 )
-from recsys.features import Dataset, FeatureSpec, Heldout, TextModel, reindex
+from recsys.features import Dataset, FeatureSpec, Heldout, TextModel, heldout, reindex
 
 _SLICE_METRICS = ("ndcg", "recall", "hit_rate")
 
@@ -37,11 +37,7 @@ def evaluate(config: Config, dataset: Dataset, towers: Towers, split: int = 2) -
     recommenders: list[Recommender] = [
         TowerRecommender(dataset, towers, recommendable),
         *baselines(
-            dataset,
-            split,
-            recent_days=settings.recent_days,
-            n_neighbours=settings.knn_neighbours,
-            seed=settings.seed,
+            dataset, split, recent_days=settings.recent_days, n_neighbours=settings.knn_neighbours, seed=settings.seed
         ),
     ]
     results = {each.name: evaluate_recommender(config, dataset, each, users, recommendable) for each in recommenders}
@@ -55,7 +51,7 @@ def evaluate(config: Config, dataset: Dataset, towers: Towers, split: int = 2) -
         results=results,
         lifts={name: _lift(config, values[model], values[name]) for name in values if name != model},
         groups=_groups(config, values[model], slices),
-        counts=_counts(dataset, users, recommendable, values[model]),
+        counts=_counts(dataset, users, recommendable, split),
         slice_counts=_slice_counts(dataset, users, slices),
         decile_counts=np.bincount(popularity_deciles(dataset)[users.relevant.indices], minlength=N_DECILES).tolist(),
         cut_offs=cut_offs(config, recommendable),
@@ -84,11 +80,7 @@ def evaluate_champion(
 
 
 def evaluate_recommender(
-    config: Config,
-    dataset: Dataset,
-    recommender: Recommender,
-    users: Heldout,
-    recommendable: NDArray[np.bool_],
+    config: Config, dataset: Dataset, recommender: Recommender, users: Heldout, recommendable: NDArray[np.bool_]
 ) -> ModelResult:
     """Return one recommender's metrics at every configured k, its slices at the main k, and its per-user values."""
     used = cut_offs(config, recommendable)
@@ -97,11 +89,13 @@ def evaluate_recommender(
     k = used[main_k(config)]
     n_relevant = np.diff(users.relevant.indptr).astype(np.int64)
     per_user = ndcg_at_k(hits[:, :k], n_relevant)
+    vectors = content_vectors(dataset)
     metrics: dict[str, float] = {}
     for asked, cut in used.items():
         for metric, function in ACCURACY.items():
             metrics[f"{metric}_at_{asked}"] = average(function(hits[:, :cut], n_relevant))
-        metrics |= {f"{name}_at_{asked}": value for name, value in _lists(dataset, items[:, :cut], recommendable)}
+        described = lists.averages(items[:, :cut], int(recommendable.sum()), dataset.items.train_count, vectors)
+        metrics |= {f"{name}_at_{asked}": value for name, value in described.items()}
     return ModelResult(
         name=recommender.name,
         metrics=metrics,
@@ -121,16 +115,6 @@ def cut_offs(config: Config, recommendable: NDArray[np.bool_]) -> dict[int, int]
 def main_k(config: Config) -> int:
     """Return the k of the main metric."""
     return int(config.evaluation.main_metric.rsplit("_", 1)[1])
-
-
-def _lists(dataset: Dataset, items: NDArray[np.int32], recommendable: NDArray[np.bool_]) -> list[tuple[str, float]]:
-    counts = np.asarray(dataset.items.train_count)
-    return [
-        ("coverage", lists.coverage(items, int(recommendable.sum()))),
-        ("novelty", average(lists.novelty(items, counts, int(counts.sum())))),
-        ("diversity", average(lists.diversity(items, content_vectors(dataset)))),
-        ("popularity_bias", average(lists.popularity_bias(items, counts))),
-    ]
 
 
 def _slices(
@@ -173,11 +157,16 @@ def _groups(config: Config, values: Floats, slices: dict[str, Bools]) -> dict[st
     return groups
 
 
-def _counts(dataset: Dataset, users: Heldout, recommendable: NDArray[np.bool_], values: Floats) -> dict[str, int]:
+def _counts(dataset: Dataset, users: Heldout, recommendable: NDArray[np.bool_], split: int) -> dict[str, int]:
+    events = dataset.events
+    active = np.repeat(np.arange(len(dataset.users.ids)), np.diff(events.offsets))[
+        np.asarray(events.positive) & (np.asarray(events.split) == split)
+    ]
+    available = int(heldout(dataset, split).user_rows.size)
     return {
         "n_users": int(users.user_rows.size),
-        "n_users_measured": n_measured(values),
-        "n_users_without_relevant": int(users.user_rows.size) - n_measured(values),
+        "n_users_available": available,
+        "n_users_without_relevant": int(np.unique(active).size) - available,
         "n_items": len(dataset.items.ids),
         "n_recommendable": int(recommendable.sum()),
         "n_relevant": int(users.relevant.nnz),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from recsys.evaluation.metrics import Floats
+from recsys.evaluation.metrics import Floats, average
 
 Rows = NDArray[np.int32]
 
@@ -45,8 +45,9 @@ def diversity(items: Rows, vectors: NDArray[np.float32]) -> Floats:
     >>> diversity(np.array([[0, 1]], dtype=np.int32), np.eye(2, dtype=np.float32)).tolist()
     [1.0]
     """
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.divide(vectors, norms, out=np.zeros(vectors.shape, np.float64), where=norms > 0)
+    precise = vectors.astype(np.float64)
+    norms = np.linalg.norm(precise, axis=1, keepdims=True)
+    unit = np.divide(precise, norms, out=np.zeros_like(precise), where=norms > 0)
     total = np.zeros((items.shape[0], vectors.shape[1]))
     own = np.zeros(items.shape[0])
     for column in items.T:  # one rank at a time: n_users x d in memory, not n_users x k x d
@@ -80,6 +81,16 @@ def popularity_bias(items: Rows, counts: NDArray[np.int64]) -> Floats:
     [0.875]
     """
     return _mean_of(items, popularity_percentiles(counts))
+
+
+def averages(items: Rows, n_items: int, counts: NDArray[np.int64], vectors: NDArray[np.float32]) -> dict[str, float]:
+    """Return the four by name, each averaged over users; `n_items` are recommendable, the rest as above."""
+    return {
+        "coverage": coverage(items, n_items),
+        "novelty": average(novelty(items, counts, int(counts.sum()))),
+        "diversity": average(diversity(items, vectors)),
+        "popularity_bias": average(popularity_bias(items, counts)),
+    }
 
 
 def _mean_of(items: Rows, values: Floats) -> Floats:

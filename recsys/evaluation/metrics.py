@@ -126,7 +126,7 @@ def _check(hits: Bools, n_relevant: Ints) -> None:
         raise ValueError(f"n_relevant must have shape ({hits.shape[0]},); got {n_relevant.shape}")
 
 
-def _divide(numerator: NDArray[np.generic], denominator: NDArray[np.generic]) -> Floats:
+def _divide(numerator: Ints | Floats, denominator: Ints | Floats) -> Floats:
     result = np.full(denominator.shape, np.nan)
     np.divide(numerator, denominator, out=result, where=denominator > 0)
     return result

@@ -34,7 +34,15 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
             axes.plot(epochs, values, marker="o", markersize=4, color=colour, label=name)
             if axes is right and np.isfinite(values).any():
                 best = int(np.nanargmax(values))
-                axes.annotate(f"best {values[best]:.4f}", (epochs[best], values[best]), (0, 8), **_OFFSET)
+                axes.annotate(
+                    f"best {values[best]:.4f}",
+                    (epochs[best], values[best]),
+                    xytext=(0, 8),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=8,
+                    color=_INK,
+                )
         _style(axes, title, "epoch", "value")
         if chosen:
             axes.legend(frameon=False)
@@ -53,12 +61,12 @@ def metrics_against_baselines(report: EvaluationReport) -> Figure:
         places = np.arange(len(names)) + (position - (len(models) - 1) / 2) * width
         low, high = report.results[model].interval
         spread = np.zeros((2, len(names)))
-        spread[:, names.index(report.main_metric)] = max(values[0] - low, 0.0), max(high - values[0], 0.0)
+        spread[:, names.index(report.main_metric)] = (max(values[0] - low, 0.0), max(high - values[0], 0.0))
         bars = axes.bar(places, values, width * 0.92, color=_colour(model, position), label=_label(model))
         axes.errorbar(places[:1], values[:1], yerr=spread[:, :1], fmt="none", ecolor=_INK, capsize=3, linewidth=1)
         axes.bar_label(bars, fmt="%.3f", fontsize=7, padding=3, color=_INK)
     axes.set_xticks(np.arange(len(names)), [name.replace("_at_", "@").replace("_", " ") for name in names])
-    _style(axes, f"Model and baselines on {report.counts['n_users_measured']:,} held-out users", "", "mean over users")
+    _style(axes, f"Model and baselines on {report.counts['n_users']:,} held-out users", "", "mean over users")
     axes.legend(frameon=False, ncols=len(models), loc="upper left")
     axes.margins(y=0.2)
     return figure
@@ -82,12 +90,15 @@ def recall_by_popularity_decile(report: EvaluationReport) -> Figure:
         )
     axes.set_xticks(places, [f"{n}\n{count:,}" for n, count in zip(places, report.decile_counts, strict=True)])
     k = report.main_metric.rsplit("_", 1)[1]
-    _style(axes, f"Recall@{k} by popularity of the item", "decile of train popularity (10 = most popular), relevant items", "recall")
+    x = "decile of train popularity (10 = most popular), with its relevant items"
+    _style(axes, f"Recall@{k} by popularity of the item", x, "recall")
     axes.legend(frameon=False)
     return figure
 
 
-def embedding_projection(item_vectors: NDArray[np.float32], categories: Sequence[str], max_points: int = 5000) -> Figure:
+def embedding_projection(
+    item_vectors: NDArray[np.float32], categories: Sequence[str], max_points: int = 5000
+) -> Figure:
     """Plot item vectors [n_items, d] on their first two principal components, coloured by first category.
 
     The seven most frequent categories have a colour of their own; the rest share one. Points beyond `max_points` are
@@ -103,16 +114,21 @@ def embedding_projection(item_vectors: NDArray[np.float32], categories: Sequence
     figure, (axes,) = _figure(1, 1, (7.5, 6))
     rest = ~np.isin(labels, top)
     if rest.any():
-        axes.scatter(*points[rest].T, s=8, color=_QUIET, alpha=0.5, label="other", linewidths=0)
+        axes.scatter(points[rest, 0], points[rest, 1], s=8, color=_QUIET, alpha=0.5, label="other", linewidths=0)
     for name, colour in zip(top, _COLOURS, strict=False):
-        axes.scatter(*points[labels == name].T, s=10, color=colour, alpha=0.7, label=str(name), linewidths=0)
+        axes.scatter(
+            points[labels == name, 0],
+            points[labels == name, 1],
+            s=10,
+            color=colour,
+            alpha=0.7,
+            label=str(name),
+            linewidths=0,
+        )
     _style(axes, "Item vectors by first category", f"PC 1 ({shares[0]:.0%})", f"PC 2 ({shares[1]:.0%})")
     if len(chosen):
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
-
-
-_OFFSET = {"textcoords": "offset points", "ha": "center", "fontsize": 8, "color": _INK}
 
 
 def _principal(vectors: NDArray[np.float64], chosen: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[float]]:

@@ -108,12 +108,7 @@ class TowerRecommender(ScoredRecommender):
 
     def _scorer(self, heldout: Heldout) -> Scorer:
         queries = self._towers.query_vectors(
-            self._dataset,
-            self._vectors,
-            heldout.user_rows,
-            heldout.history_end,
-            heldout.query_time,
-            heldout.device,
+            self._dataset, self._vectors, heldout.user_rows, heldout.history_end, heldout.query_time, heldout.device
         )
         return lambda block: queries[block] @ self._vectors.T
 

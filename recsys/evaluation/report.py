@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
-
-import numpy as np
 
 from recsys.evaluation.metrics import Bools, Floats
 

@@ -22,12 +22,13 @@ def measured_users(config: Config, dataset: Dataset, split: int = 2) -> Heldout:
     """Return the held-out users of a split: at most `evaluation.max_users`, drawn by seed, in row order.
 
     Items the user consumed before the split are not relevant, as nobody may recommend them. Raises RecsysError when no
-    user has a relevant item left.
+    user has a relevant item.
     """
     users = heldout(dataset, split)
-    users = replace(users, relevant=_without(users.relevant, users.seen))
     if not users.relevant.nnz:
-        raise RecsysError(f"split {split} must hold a user with a new positive event; got {users.user_rows.size} users")
+        raise RecsysError(
+            f"split {split} must hold a user with a new positive item; got none: read more days or widen the split"
+        )
     n_users, limit = users.user_rows.size, config.evaluation.max_users
     if n_users <= limit:
         return users
@@ -96,11 +97,5 @@ def content_vectors(dataset: Dataset) -> NDArray[np.float32]:
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-
-
-def _without(relevant: csr_matrix, seen: csr_matrix) -> csr_matrix:
-    counts = relevant.astype(np.int8)
-    result = csr_matrix(counts - counts.multiply(seen.astype(np.int8)))
-    result.eliminate_zeros()
-    return result.astype(bool)
+    result: NDArray[np.float32] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return result

@@ -17,6 +17,8 @@ from recsys.errors import TrainingError
 from recsys.features import Dataset
 from recsys.model.inputs import item_inputs, query_inputs
 
+import os
+_EARLIER = float(os.environ.get("EARLIER","0.5"))
 Batch: TypeAlias = dict[str, NDArray[np.generic] | dict[str, NDArray[np.generic]]]
 
 
@@ -77,23 +79,24 @@ class Batches:
         """Yield one epoch in a new order; at most `limit` examples unless it is 0; a ragged last batch is dropped."""
         order = generator.permutation(len(self._examples))[: limit or None]
         size = min(batch_size, len(order))
+        ends = self._draw_ends(generator)
         chosen = [np.sort(order[at : at + size]) for at in range(0, len(order) - size + 1, size)]
-        return _ahead([partial(self.batch, part) for part in chosen])
+        return _ahead([partial(self.batch, part, ends[part]) for part in chosen])
 
-    def batch(self, chosen: NDArray[np.integer]) -> Batch:
-        """Build the batch of some examples."""
-        events, positions = self._dataset.events, self._examples.positions[chosen]
+    def batch(self, chosen: NDArray[np.integer], ends: NDArray[np.integer]) -> Batch:
+        """Build the batch of some examples, whose histories end before the positions `ends`."""
+        events = self._dataset.events
         inputs: Batch = dict(
             query_inputs(
                 self._dataset,
                 self._examples.user_rows[chosen],
-                positions,
-                np.asarray(events.timestamp[positions]),
-                np.asarray(events.device[positions]),
+                ends,
+                np.asarray(events.timestamp[ends]),
+                np.asarray(events.device[ends]),
                 self._length,
             )
         )
-        target, history = np.asarray(events.item[positions]), np.asarray(inputs["history"])
+        target, history = np.asarray(events.item[self._examples.positions[chosen]]), np.asarray(inputs["history"])
         inputs["weight"] = self._examples.weights[chosen]
         if self._place is not None:
             return {**inputs, "history": self._place[history], "target": self._place[target + 1] - 1}
@@ -108,6 +111,12 @@ class Batches:
             "sampling_probability": self._probability[target],
             "items": item_inputs(self._dataset.items, rows[1 - shift :] - 1),
         }
+
+    def _draw_ends(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        positions = self._examples.positions
+        first = np.asarray(self._dataset.events.offsets)[self._examples.user_rows]
+        earlier = first + (generator.random(len(positions)) * (positions - first + 1)).astype(np.int64)
+        return np.where(generator.random(len(positions)) < _EARLIER, earlier, positions)
 
 
 def _ahead(makers: list[Callable[[], Batch]]) -> Iterator[Batch]:

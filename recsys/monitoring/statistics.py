@@ -5,10 +5,11 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64] | Floats
 _HALF = 0.5  # added to each count of psi (Jeffreys prior): an empty bin is finite and small samples do not explode
 
 
-def psi(reference: NDArray[np.generic], fresh: NDArray[np.generic]) -> float:
+def psi(reference: Counts, fresh: Counts) -> float:
     """Return the population stability index of two histograms: `sum((f - r) * ln(f / r))` over bins.
 
     `reference` and `fresh` are counts of the same bins; f and r are shares after 0.5 is added to every count. Below
@@ -20,11 +21,11 @@ def psi(reference: NDArray[np.generic], fresh: NDArray[np.generic]) -> float:
     _check(reference, fresh)
     if not reference.sum() or not fresh.sum():
         return 0.0
-    r, f = _shares(reference + _HALF), _shares(fresh + _HALF)
+    r, f = (_shares(np.asarray(counts + _HALF, np.float64)) for counts in (reference, fresh))
     return float(((f - r) * np.log(f / r)).sum())
 
 
-def jensen_shannon(reference: NDArray[np.generic], fresh: NDArray[np.generic]) -> float:
+def jensen_shannon(reference: Counts, fresh: Counts) -> float:
     """Return the Jensen-Shannon distance of two histograms, in [0, 1]: the root of the divergence in bits.
 
     `divergence = H((r + f) / 2) - (H(r) + H(f)) / 2` with H the entropy to base 2. Empty sample: 0. Source: Lin
@@ -57,7 +58,7 @@ def kolmogorov_smirnov(reference: Floats, fresh: Floats) -> float:
     return float(ks_2samp(reference, fresh, method="asymp").statistic)
 
 
-def cosine_distance(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
+def cosine_distance(a: Floats, b: Floats) -> float:
     """Return `1 - cos(a, b)`, in [0, 2]; 0 when either vector is zero, as it then says nothing.
 
     >>> cosine_distance(np.array([1.0, 0.0]), np.array([0.0, 2.0]))
@@ -67,14 +68,14 @@ def cosine_distance(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
     return 1.0 - float(np.dot(a, b)) / norm if norm > 0 else 0.0
 
 
-def _check(reference: NDArray[np.generic], fresh: NDArray[np.generic]) -> None:
+def _check(reference: Counts, fresh: Counts) -> None:
     if reference.shape != fresh.shape or reference.ndim != 1:
         raise ValueError(f"reference and fresh must count the same bins; got {reference.shape} and {fresh.shape}")
     if (reference < 0).any() or (fresh < 0).any():
         raise ValueError("counts must be >= 0; got a negative one")
 
 
-def _shares(counts: NDArray[np.generic]) -> Floats:
+def _shares(counts: Counts) -> Floats:
     return np.asarray(counts / counts.sum(), np.float64)
 
 

@@ -88,7 +88,13 @@ def world() -> LiteralSource:
     users = [user("u0"), user("u1"), user("u2", day=1), user("u3", day=2, consent=False)]
     items = [item("i0"), item("i1"), item("i2", day=1)]
     events = [
-        event(day * 100 + n, f"u{n % min(2 + day, 4)}", f"i{n // 4 % (2 + (day > 0))}", day, timestamp=moment(day, 1 + n / 2))
+        event(
+            day * 100 + n,
+            f"u{n % min(2 + day, 4)}",
+            f"i{n // 4 % (2 + (day > 0))}",
+            day,
+            timestamp=moment(day, 1 + n / 2),
+        )
         for day in range(3)
         for n in range(40)
     ]

@@ -1,15 +1,16 @@
+import importlib
 import json
 from typing import Any
 
 import numpy as np
 import pytest
 
-import recsys.evaluation.evaluate as evaluation
 from recsys.config import Config, EvaluationConfig
 from recsys.errors import RecsysError
 from recsys.evaluation import (
     embedding_projection,
     evaluate,
+    evaluate_champion,
     learning_curve,
     measured_users,
     metrics_against_baselines,
@@ -25,9 +26,7 @@ def test_a_perfect_model_scores_one_and_beats_every_baseline(world: Any, oracle:
     assert report.metrics["two_tower"]["ndcg_at_2"] == pytest.approx(1.0)
     assert report.metrics["two_tower"]["recall_at_10"] == pytest.approx(1.0)
     assert set(report.lifts) == {"random", "popularity", "recent_popularity", "item_knn"}
-    assert report.lifts["popularity"][0] == pytest.approx(
-        1.0 - report.metrics["popularity"]["ndcg_at_2"], abs=1e-12
-    )
+    assert report.lifts["popularity"][0] == pytest.approx(1.0 - report.metrics["popularity"]["ndcg_at_2"], abs=1e-12)
 
 
 def test_popularity_metrics_by_hand(world: Any, oracle: Any) -> None:
@@ -85,9 +84,15 @@ def test_items_consumed_before_are_not_relevant_again(make_world: Any) -> None:
     assert users.relevant.toarray().sum() == 1
 
 
+def test_users_without_a_new_item_are_left_out_and_counted(make_world: Any, oracle: Any) -> None:
+    world = make_world([(0, 0, 1, 0), (0, 1, 21, 2), (1, 0, 1, 0), (1, 0, 20, 2)], 2, 3).build()
+    counts = evaluate(CONFIG, world, oracle(world)).counts
+    assert (counts["n_users"], counts["n_users_without_relevant"]) == (1, 1)
+
+
 def test_nobody_to_measure_is_an_error(make_world: Any) -> None:
     world = make_world([(0, 0, 1, 0), (0, 0, 20, 2)], 1, 2).build()
-    with pytest.raises(RecsysError, match="split 2 must hold a user with a new positive event"):
+    with pytest.raises(RecsysError, match="split 2 must hold a user with a new positive item"):
         measured_users(CONFIG, world)
 
 
@@ -109,12 +114,14 @@ def test_hits_are_found_wherever_they_stand(world: Any) -> None:
 def test_an_older_champion_is_measured_on_the_same_users(
     world: Any, oracle: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "reindex", lambda dataset, spec, text_model: dataset)
+    monkeypatch.setattr(
+        importlib.import_module("recsys.evaluation.evaluate"), "reindex", lambda dataset, spec, text_model: dataset
+    )
     towers = oracle(world)
     encoded = towers.item_vectors
     towers.item_vectors = np.zeros((2, 6), np.float32)  # the champion's own catalogue was smaller
     towers.encode_items = lambda items: encoded
-    result = evaluation.evaluate_champion(CONFIG, world, None, None, towers)  # type: ignore[arg-type]
+    result = evaluate_champion(CONFIG, world, None, None, towers)  # type: ignore[arg-type]
     assert result.name == "champion"
     assert result.per_user == pytest.approx(np.ones(5))
 
@@ -124,7 +131,7 @@ def test_the_report_is_plain_json(world: Any, oracle: Any) -> None:
     read = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert read["metrics"]["two_tower"]["ndcg_at_2"] == pytest.approx(1.0)
     assert read["cut_offs"] == {"1": 1, "2": 2, "10": 6}
-    assert read["counts"]["n_users_measured"] == 5
+    assert read["counts"]["n_users"] == 5
 
 
 def test_plots_show_every_model_with_titled_axes(world: Any, oracle: Any) -> None:

@@ -19,9 +19,7 @@ def test_diversity_matches_a_plain_loop_over_pairs() -> None:
     values = lists.diversity(items, vectors)
     for row, chosen in enumerate(items):
         kept = [vectors[item].astype(float) for item in chosen if item >= 0]
-        pairs = [
-            a @ b / np.linalg.norm(a) / np.linalg.norm(b) for i, a in enumerate(kept) for b in kept[i + 1 :]
-        ]
+        pairs = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for i, a in enumerate(kept) for b in kept[i + 1 :]]
         assert values[row] == pytest.approx(1 - np.mean(pairs), abs=1e-9)
 
 

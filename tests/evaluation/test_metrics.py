@@ -12,9 +12,7 @@ from recsys.evaluation import metrics
 
 # Users 1 to 4 of the examples in RecTools' `MAP` and `NDCG` docstrings (MobileTeleSystems/RecTools, ranking.py):
 # hits by rank, and how many items are relevant.
-HITS = np.array(
-    [[False, False, False], [True, False, False], [True, False, True], [True, True, True]],
-)
+HITS = np.array([[False, False, False], [True, False, False], [True, False, True], [True, True, True]])
 RELEVANT = np.array([2, 1, 3, 3])
 
 
@@ -116,7 +114,7 @@ def test_recall_precision_and_hit_rate_ignore_the_order_of_the_list(
 def test_moving_a_hit_up_never_lowers_a_ranked_metric(case: tuple[np.ndarray, np.ndarray]) -> None:
     best = -np.sort(-case[0].astype(int), axis=1) > 0
     for name in ("ndcg", "map", "mrr"):
-        better, given_ = metrics.ACCURACY[name](best, case[1]), metrics.ACCURACY[name](*case)
+        better, given_ = (metrics.ACCURACY[name](best, case[1]), metrics.ACCURACY[name](*case))
         assert (better >= given_ - 1e-12)[case[1] > 0].all()
 
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys.evaluation import interval, paired_bootstrap
-from recsys.evaluation import significance
+from recsys.evaluation import interval, paired_bootstrap, significance
 
 
 def test_pairing_sees_a_small_steady_gain_through_large_differences_between_users() -> None:

@@ -66,7 +66,7 @@ def _rank(scores: np.ndarray, *, allow_constant: bool = False, **kwargs: object)
 
 def test_blocks_give_the_same_ranking_as_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(1)
-    scores, seen = generator.random((11, 7)), csr_matrix(generator.random((11, 7)) < 0.4)
+    scores, seen = (generator.random((11, 7)), csr_matrix(generator.random((11, 7)) < 0.4))
     whole = _rank(scores, seen=seen)
     monkeypatch.setattr(topk, "_BLOCK_CELLS", 14)
     assert _rank(scores, seen=seen).tolist() == whole.tolist() == _brute(scores, ~seen.toarray(), 2)

@@ -1,7 +1,7 @@
 """Great Expectations, kept in one place: suites from rules, positions of bad rows, data docs."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,13 +14,23 @@ from recsys.errors import DataError
 os.environ["GX_ANALYTICS_ENABLED"] = "False"  # read on import: nothing about a run leaves the machine
 
 import great_expectations as gx  # noqa: E402 - only after the line above
-from great_expectations import expectations as gxe  # noqa: E402
+from great_expectations.core import ExpectationValidationResult  # noqa: E402
 from great_expectations.core.run_identifier import RunIdentifier  # noqa: E402
 from great_expectations.data_context.types.base import (  # noqa: E402
     DataContextConfig,
     InMemoryStoreBackendDefaults,
     ProgressBarsConfig,
 )
+from great_expectations.expectations.core.expect_column_values_to_be_between import (  # noqa: E402
+    ExpectColumnValuesToBeBetween,
+)
+from great_expectations.expectations.core.expect_column_values_to_be_in_set import (  # noqa: E402
+    ExpectColumnValuesToBeInSet,
+)
+from great_expectations.expectations.core.expect_column_values_to_not_be_null import (  # noqa: E402
+    ExpectColumnValuesToNotBeNull,
+)
+from great_expectations.expectations.expectation import Expectation  # noqa: E402
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +42,10 @@ _POSITIONS: Final[dict[str, Any]] = {
     "partial_unexpected_count": 0,
     "return_unexpected_index_query": False,
 }
-_EXPECTATIONS: Final[dict[str, type[gxe.Expectation]]] = {
-    "not_null": gxe.ExpectColumnValuesToNotBeNull,
-    "in_set": gxe.ExpectColumnValuesToBeInSet,
-    "between": gxe.ExpectColumnValuesToBeBetween,
+_EXPECTATIONS: Final[dict[str, Callable[..., Expectation]]] = {
+    "not_null": ExpectColumnValuesToNotBeNull,
+    "in_set": ExpectColumnValuesToBeInSet,
+    "between": ExpectColumnValuesToBeBetween,
 }
 
 
@@ -67,7 +77,7 @@ class Checker:
             result_format=_COUNTS,
             run_id=RunIdentifier(run_name=run, run_time=moment),
         )
-        failed = {str(result.expectation_config.meta["rule"]) for result in outcome.results if not result.success}
+        failed = {_rule_name(result) for result in outcome.results if not result.success}
         batch = definition.batch_definition.get_batch({"dataframe": frame}) if failed else None
         positions = {}
         for rule in rules:
@@ -107,7 +117,12 @@ def expectation_name(rule: Rule) -> str:
     return f"{_expectation(rule).expectation_type}({rule.column})"
 
 
-def _expectation(rule: Rule) -> gxe.Expectation:
+def _rule_name(result: ExpectationValidationResult) -> str:
+    meta = result.expectation_config.meta if result.expectation_config else None
+    return str((meta or {})["rule"])
+
+
+def _expectation(rule: Rule) -> Expectation:
     return _EXPECTATIONS[rule.kind](
         column=rule.column,
         description=rule.description,

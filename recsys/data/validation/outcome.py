@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
+from pydantic import JsonValue
 
 from recsys.config import Config
 from recsys.data.tables import TableWriter, read_pieces
@@ -37,7 +38,11 @@ def publish_quarantine(config: Config, staged: Staged) -> str | None:
 def publish_snapshot(config: Config, staged: Staged) -> dict[str, Any]:  # Any: JSON
     """Publish the partition's good rows; a table without bad rows keeps its staged bytes."""
     rows = {table: staged.rows[table] - len(staged.bad_positions(table)) for table in TABLES}
-    info = {**staged.info, "partition": staged.name, "rows": {**rows}}
+    info: dict[str, JsonValue] = {
+        **staged.info,
+        "partition": staged.name,
+        "rows": {str(table): n for table, n in rows.items()},
+    }
     with publish(join(config.storage, "snapshots", staged.name), info) as folder:
         for table in TABLES:
             target = folder.path / f"{table}.parquet"

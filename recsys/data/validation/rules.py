@@ -69,13 +69,28 @@ def partition_rules(validation: ValidationConfig) -> list[Rule]:
     ratio, share = validation.max_volume_ratio, validation.max_bad_fraction
     return [
         Rule("not_empty", "rows", "between", "good events in the partition", {"min_value": 1}),
-        Rule("volume", "volume_ratio", "between", "events against the previous snapshot's",
-             {"min_value": 1 / ratio, "max_value": ratio}),
-        Rule("fresh", "hours_since_last_event", "between", "hours from the newest event to the interval's end",
-             {"min_value": 0, "max_value": MAX_HOURS_SINCE_LAST_EVENT}),
+        Rule(
+            "volume",
+            "volume_ratio",
+            "between",
+            "events against the previous snapshot's",
+            {"min_value": 1 / ratio, "max_value": ratio},
+        ),
+        Rule(
+            "fresh",
+            "hours_since_last_event",
+            "between",
+            "hours from the newest event to the interval's end",
+            {"min_value": 0, "max_value": MAX_HOURS_SINCE_LAST_EVENT},
+        ),
         *(
-            Rule(f"{table}_bad_fraction", f"{table}_bad_fraction", "between", f"share of {table} in quarantine",
-                 {"max_value": share})
+            Rule(
+                f"{table}_bad_fraction",
+                f"{table}_bad_fraction",
+                "between",
+                f"share of {table} in quarantine",
+                {"max_value": share},
+            )
             for table in ("interactions", "users", "items")
         ),
     ]
@@ -89,17 +104,31 @@ def _interaction_rules(validation: ValidationConfig, context: Context) -> list[R
         Rule("event_present", EVENT, "not_null", "every event has a kind"),
         Rule("event_known", EVENT, "in_set", "kinds of events", {"value_set": list(EVENT_KINDS)}),
         _true("timestamp_present", "every event has a time", moment.is_not_null()),
-        _true("timestamp_inside_interval", "no event before or after the run's interval",
-              moment.is_null() | ((moment >= context.start) & (moment < context.end))),
+        _true(
+            "timestamp_inside_interval",
+            "no event before or after the run's interval",
+            moment.is_null() | ((moment >= context.start) & (moment < context.end)),
+        ),
         _true("value_finite", "no NaN and no infinity", value.is_null() | value.is_finite()),
-        Rule("value_in_range", VALUE, "between", "ratings or seconds",
-             {"min_value": 0.0, "max_value": validation.max_value}),
+        Rule(
+            "value_in_range",
+            VALUE,
+            "between",
+            "ratings or seconds",
+            {"min_value": 0.0, "max_value": validation.max_value},
+        ),
         _true("rating_has_value", "a rating has its value", (pl.col(EVENT) != "rating") | value.is_not_null()),
         Rule("position_in_range", POSITION, "between", "rank on the screen", {"min_value": 0}),
-        _true("propensity_finite", "no NaN and no infinity",
-              pl.col(PROPENSITY).is_null() | pl.col(PROPENSITY).is_finite()),
-        Rule("propensity_in_range", PROPENSITY, "between", "probability of having been shown",
-             {"min_value": 0.0, "max_value": 1.0, "strict_min": True}),
+        _true(
+            "propensity_finite", "no NaN and no infinity", pl.col(PROPENSITY).is_null() | pl.col(PROPENSITY).is_finite()
+        ),
+        Rule(
+            "propensity_in_range",
+            PROPENSITY,
+            "between",
+            "probability of having been shown",
+            {"min_value": 0.0, "max_value": 1.0, "strict_min": True},
+        ),
         _true("not_duplicate", "one row per event id, and per user, item, kind and time", pl.col("first")),
         _true("user_known", "every event's user is in users", _known(USER_ID, context.user_ids)),
         _true("item_known", "every event's item is in items", _known(ITEM_ID, context.item_ids)),
@@ -110,8 +139,11 @@ def _user_rules(context: Context) -> list[Rule]:
     return [
         _true("user_id_present", "every user has an id", _present(USER_ID)),
         _true("user_id_unique", "one row per user", pl.col("first")),
-        _true("signed_up_before_end", "nobody from the future",
-              pl.col(SIGNED_UP_AT).is_null() | (pl.col(SIGNED_UP_AT) < context.end)),
+        _true(
+            "signed_up_before_end",
+            "nobody from the future",
+            pl.col(SIGNED_UP_AT).is_null() | (pl.col(SIGNED_UP_AT) < context.end),
+        ),
     ]
 
 
@@ -124,22 +156,29 @@ def _item_rules() -> list[Rule]:
         _true("duration_finite", "no NaN and no infinity", duration.is_null() | duration.is_finite()),
         Rule("duration_in_range", DURATION_S, "between", "seconds", {"min_value": 0.0}),
         _true("expires_after_publication", "no item expires before it is published", order),
-        Rule("title_mostly_present", "title_present", "in_set", "most items have a title",
-             {"value_set": [True], "mostly": 0.5}, pl.col(TITLE).is_not_null() & (pl.col(TITLE) != ""), advisory=True),
+        Rule(
+            "title_mostly_present",
+            "title_present",
+            "in_set",
+            "most items have a title",
+            {"value_set": [True], "mostly": 0.5},
+            pl.col(TITLE).is_not_null() & (pl.col(TITLE) != ""),
+            advisory=True,
+        ),
     ]
 
 
-def first_rows(frame: pl.DataFrame, table: TableName) -> pl.Series:
+def first_rows(frame: pl.LazyFrame, table: TableName) -> pl.Series:
     """Tell for each row of a whole partition whether it is the first of its kind.
 
     Events are compared by 64-bit hashes, so that 20 M of them fit: about one wrong hit in 10^5 such partitions.
     """
     if table != "interactions":
         key = pl.col(USER_ID if table == "users" else ITEM_ID)
-        return frame.select((key.is_null() | key.is_first_distinct()).alias("first"))["first"]
+        return frame.select((key.is_null() | key.is_first_distinct()).alias("first")).collect()["first"]
     by_id = pl.col(EVENT_ID).is_null() | pl.col(EVENT_ID).hash().is_first_distinct()
     by_content = pl.struct(USER_ID, ITEM_ID, EVENT, TIMESTAMP).hash().is_first_distinct()
-    return frame.select((by_id & by_content).alias("first"))["first"]
+    return frame.select((by_id & by_content).alias("first")).collect()["first"]
 
 
 def _true(name: str, description: str, check: pl.Expr) -> Rule:

@@ -36,6 +36,8 @@ class Staged:
     def __post_init__(self) -> None:
         self.info = read_manifest(self.uri).info
         self.folder: Path = local_path(self.uri)
+        self._context: Context | None = None
+        self._first: dict[TableName, pl.Series] = {}
         self.rows: dict[TableName, int] = {table: n_rows(self.path(table)) for table in TABLES}
 
     def path(self, table: TableName) -> Path:
@@ -44,14 +46,24 @@ class Staged:
 
     def context(self) -> Context:
         """Return what the rows are checked against: the partition is self-contained, so only its own tables."""
+        if self._context is not None:
+            return self._context
         users = pl.read_parquet(self.path("users"), columns=[USER_ID])[USER_ID] if self.info["has_users"] else None
         items = pl.read_parquet(self.path("items"), columns=[ITEM_ID])[ITEM_ID] if self.info["has_items"] else None
-        return Context(self.start, self.end, users, items)
+        self._context = Context(self.start, self.end, users, items)
+        return self._context
 
     def first(self, table: TableName) -> pl.Series:
         """Tell for each row of the table whether it is the first of its kind in the whole partition."""
-        keys = [EVENT_ID, USER_ID, ITEM_ID, EVENT, TIMESTAMP] if table == "interactions" else [_key(table)]
-        return first_rows(pl.read_parquet(self.path(table), columns=keys), table)
+        if table not in self._first:
+            keys = [EVENT_ID, USER_ID, ITEM_ID, EVENT, TIMESTAMP] if table == "interactions" else [_key(table)]
+            self._first[table] = first_rows(pl.scan_parquet(self.path(table)).select(keys), table)
+        return self._first[table]
+
+    def release(self) -> None:
+        """Forget what only the checks of rows need, once they are done."""
+        self._context = None
+        self._first.clear()
 
     def note(self, table: TableName, rule: str, positions: np.ndarray) -> None:
         """Remember that the rows at these positions of the partition break a rule."""

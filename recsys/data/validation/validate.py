@@ -8,8 +8,9 @@ import polars as pl
 from pydantic import JsonValue
 
 from recsys.config import Config
-from recsys.data.validation.checker import Checker, expectation_name
+from recsys.data.validation.checker import Checker
 from recsys.data.validation.docs import docs_address, publish_docs
+from recsys.data.validation.messages import failure_message, nothing_left
 from recsys.data.validation.outcome import publish_quarantine, publish_snapshot
 from recsys.data.validation.rules import Rule, partition_rules, row_rules
 from recsys.data.validation.staged import Piece, Staged, batches
@@ -33,12 +34,12 @@ def validate_partitions(config: Config, partitions: list[dict[str, Any]]) -> dic
         published = list(run.publish_all())
     finally:
         publish_docs(config, run.name, run.checker)
-    rows = {table: sum(int(entry["rows"][table]) for entry in published) for table in TABLES}
+    rows: dict[str, JsonValue] = {table: sum(int(entry["rows"][table]) for entry in published) for table in TABLES}
     return {
-        "snapshots": published,
+        "snapshots": [*published],
         "data_docs": docs_address(config, run.name),
         "quarantined": sum(len(one.bad_positions(table)) for one in staged for table in TABLES),
-        "rows": {**rows},
+        "rows": rows,
     }
 
 
@@ -49,11 +50,12 @@ class _Run:
         self.config, self.staged, self.checker = config, staged, Checker()
         first, last = staged[0].name, staged[-1].name
         self.name = first if first == last else f"{first}..{last}"
+        self._docs = docs_address(config, self.name)
         self._clean: dict[str, int] = {}
 
     def publish_all(self) -> Iterator[dict[str, Any]]:  # Any: JSON
         if not any(one.rows["interactions"] for one in self.staged):
-            raise ValidationFailedError(self._nothing_left())
+            raise ValidationFailedError(nothing_left(self.name, self.staged))
         for number, batch in enumerate(batches(self.staged, self.config.validation.batch_rows)):
             run = self.name if number == 0 else f"{self.name} part {number + 1}"
             self._check_rows(batch, run)
@@ -62,7 +64,9 @@ class _Run:
             for one in finished:
                 quarantine = publish_quarantine(self.config, one)
                 if one.name in problems:
-                    raise ValidationFailedError(self._message(one, problems[one.name], quarantine))
+                    raise ValidationFailedError(
+                        failure_message(one, problems[one.name], self.config.validation, self._docs, quarantine)
+                    )
                 yield publish_snapshot(self.config, one)
 
     def _check_rows(self, batch: Sequence[Piece], run: str) -> None:
@@ -82,6 +86,8 @@ class _Run:
             _distribute(table, failures, [piece for piece, _ in pieces], [len(frame) for frame in frames])
         for piece in batch:
             _note_newest(piece)
+            if piece.is_last:
+                piece.staged.release()
 
     def _check_partitions(self, finished: list[Staged], run: str) -> dict[str, list[tuple[Rule, float]]]:
         rules = partition_rules(self.config.validation)
@@ -109,41 +115,6 @@ class _Run:
             **{f"{table}_bad_fraction": len(one.bad_positions(table)) / max(one.rows[table], 1) for table in TABLES},
         }
 
-    def _message(self, one: Staged, problems: list[tuple[Rule, float]], quarantine: str | None) -> str:
-        # A share of bad rows explains an empty partition, not the other way round.
-        rule, observed = max(problems, key=lambda problem: problem[0].name.endswith("_bad_fraction"))
-        where = f"bad rows: {quarantine}; " if quarantine else ""
-        links = f"the snapshot is unchanged; {where}data docs: {docs_address(self.config, self.name)}"
-        for table in TABLES:
-            if rule.name == f"{table}_bad_fraction":
-                worst, n_bad = one.worst(table)
-                named = next(r for r in row_rules(table, self.config.validation, one.context()) if r.name == worst)
-                return (
-                    f"partition {one.name}, table {table}: expectation {worst}, {expectation_name(named)}, failed for "
-                    f"{n_bad} of {one.rows[table]} rows; all expectations together {observed:.1%}, allowed "
-                    f"{self.config.validation.max_bad_fraction:.1%} (validation.max_bad_fraction); {links}"
-                )
-        allowed = ", ".join(f"{key} {value:.4g}" for key, value in rule.arguments.items() if isinstance(value, float | int))
-        return (
-            f"partition {one.name}, table interactions: expectation {rule.name}, {expectation_name(rule)}, observed "
-            f"{observed:.4g} ({rule.description}), allowed {allowed}; {links}"
-        )
-
-    def _nothing_left(self) -> str:
-        counts = [one.counts for one in self.staged]
-        read = sum(count.get("read", 0) for count in counts)
-        if not read:
-            return f"no interactions in {self.name}: the source has no event in this interval; check start and end"
-        known = max(count.get("users_read", 0) for count in counts)
-        withheld = max(count.get("users_withheld", 0) for count in counts)
-        names = sorted({name for count in counts for name in count if name.startswith(("withheld", "dropped"))})
-        sums = ((name, sum(count.get(name, 0) for count in counts)) for name in names)
-        detail = ", ".join(f"{name} {n}" for name, n in sums if n)
-        return (
-            f"no rows left in {self.name}: {withheld} of {known} users withheld at the privacy door, {read} events read "
-            f"({detail}); check consent_personalization in users, or privacy.consent_missing and retention_days"
-        )
-
 
 def _checked(piece: Piece, table: TableName, rules: list[Rule]) -> pl.DataFrame:
     """Return only the columns the rules look at, one row per row of the piece."""
@@ -151,8 +122,10 @@ def _checked(piece: Piece, table: TableName, rules: list[Rule]) -> pl.DataFrame:
     first = piece.staged.first(table)
     if table == "interactions":
         rows, first = rows.slice(piece.offset, piece.n_rows), first.slice(piece.offset, piece.n_rows)
-    columns = [(pl.col(rule.column) if rule.check is None else rule.check.fill_null(True)).alias(rule.column)
-               for rule in {rule.column: rule for rule in rules}.values()]
+    columns = [
+        (pl.col(rule.column) if rule.check is None else rule.check.fill_null(True)).alias(rule.column)
+        for rule in {rule.column: rule for rule in rules}.values()
+    ]
     checked = rows.with_columns(first.alias("first")).select(columns).collect()
     return checked.with_columns(pl.col(EVENT).cast(pl.Categorical)) if EVENT in checked.columns else checked
 
@@ -174,6 +147,4 @@ def _note_newest(piece: Piece) -> None:
     good[bad[(bad >= 0) & (bad < piece.n_rows)]] = False
     newest = moments.collect()[TIMESTAMP].filter(pl.Series(good)).max()
     known = [moment for moment in (piece.staged.newest, newest) if moment is not None]
-    piece.staged.newest = max(known) if known else None  # type: ignore[type-var, assignment]
-
-
+    piece.staged.newest = max(known) if known else None  # type: ignore[assignment]

@@ -1,0 +1,22 @@
+"""Where data comes from: every source yields the data contract's tables in batches."""
+
+from recsys.config import Config, DemoSource, FilesSource, MovieLensSource
+from recsys.data.demo import DemoWorld
+from recsys.data.sources.files import FilesReader
+from recsys.data.sources.movielens import MovieLensReader
+from recsys.data.sources.source import Source
+from recsys.data.sources.sql import SqlReader
+
+__all__ = ["Source", "open_source"]
+
+
+def open_source(config: Config) -> Source:
+    """Open the configured source; raises SourceError when it cannot be read."""
+    settings = config.source
+    if isinstance(settings, DemoSource):
+        return DemoWorld(settings)
+    if isinstance(settings, MovieLensSource):
+        return MovieLensReader(settings, config.storage)
+    if isinstance(settings, FilesSource):
+        return FilesReader(settings)
+    return SqlReader(settings)

@@ -1,0 +1,150 @@
+"""CSV, Parquet and JSON lines files, local or on any fsspec file system."""
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cached_property
+
+import fsspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from recsys.config import FilesSource, TableMapping
+from recsys.data.sources.mapping import conform
+from recsys.data.sources.source import arrived, of_interval, whole_days
+from recsys.errors import SourceError
+from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
+
+_ROWS = 200_000  # rows of Parquet or JSON lines a batch
+_CSV_BYTES = 32 * 2**20
+
+
+class FilesReader:
+    """A source of files; every file is read in batches, so memory does not grow with the data."""
+
+    def __init__(self, settings: FilesSource) -> None:
+        self._tables: dict[TableName, TableMapping] = {
+            "interactions": settings.interactions,
+            "users": settings.users,
+            "items": settings.items,
+        }
+
+    @cached_property
+    def _interval(self) -> tuple[datetime, datetime]:
+        first: datetime | None = None
+        last: datetime | None = None
+        for batch in self._read("interactions"):
+            low, high = batch[TIMESTAMP].min(), batch[TIMESTAMP].max()
+            if isinstance(low, datetime) and isinstance(high, datetime):
+                first, last = min(low, first or low), max(high, last or high)
+        return whole_days(first, last, self._tables["interactions"].uri)
+
+    def interval(self) -> tuple[datetime, datetime]:
+        """Return the days of the events; reads them once."""
+        return self._interval
+
+    def users(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
+        """Yield users who signed up in `[start, end)`."""
+        for batch in self._read("users"):
+            yield arrived(batch, SIGNED_UP_AT, start, end, self._interval[0])
+
+    def items(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
+        """Yield items published in `[start, end)`."""
+        for batch in self._read("items"):
+            yield arrived(batch, PUBLISHED_AT, start, end, self._interval[0])
+
+    def interactions(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
+        """Yield events of `[start, end)`."""
+        first = self._interval[0]
+        for batch in self._read("interactions"):
+            yield of_interval(batch, start, end, first)
+
+    def _read(self, table: TableName) -> Iterator[pl.DataFrame]:
+        mapping = self._tables[table]
+        if not mapping.uri:
+            return
+        n_rows = 0
+        for file in _open_files(mapping.uri):
+            for raw in _batches(file, mapping):
+                n_rows += len(raw)
+                yield conform(raw, mapping, table, file.path)
+        if not n_rows:
+            raise SourceError(f"{mapping.uri} has no rows for {table}; check the export, or leave the table out")
+
+
+def _open_files(uri: str) -> list[fsspec.core.OpenFile]:
+    try:
+        filesystem, path = fsspec.core.url_to_fs(uri)
+        if not any(mark in path for mark in "*?[") and not filesystem.exists(path):
+            raise FileNotFoundError(uri)
+        files = list(fsspec.open_files(uri, "rb"))
+    except (OSError, ValueError, ImportError) as error:
+        raise SourceError(f"cannot open {uri}: {error}; check the address and its permissions") from error
+    if not files:
+        raise SourceError(f"no file matches {uri}; check the address")
+    return sorted(files, key=lambda file: str(file.path))
+
+
+def _batches(file: fsspec.core.OpenFile, mapping: TableMapping) -> Iterator[pl.DataFrame]:
+    kind = _format(file.path, mapping)
+    readers = {"csv": _csv, "parquet": _parquet, "jsonl": _json_lines}
+    try:
+        with file as stream:
+            yield from readers[kind](stream, mapping)
+    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise SourceError(f"cannot read {file.path} as {kind}: {reason}; export it again or set format") from None
+
+
+def _format(path: str, mapping: TableMapping) -> str:
+    if mapping.format != "auto":
+        return mapping.format
+    name = path.lower().removesuffix(".gz")
+    for ending, kind in ((".csv", "csv"), (".tsv", "csv"), (".parquet", "parquet"), (".jsonl", "jsonl"),
+                         (".ndjson", "jsonl")):  # fmt: skip
+        if name.endswith(ending):
+            return kind
+    raise SourceError(f"cannot tell the format of {path} from its name; set format to csv, parquet or jsonl")
+
+
+def _csv(stream: io.BufferedIOBase, mapping: TableMapping) -> Iterator[pl.DataFrame]:
+    head = stream.read(1)
+    if not head:
+        raise SourceError("the file is empty; check the export")
+    stream.seek(0)
+    reader = pyarrow.csv.open_csv(
+        stream,
+        read_options=pyarrow.csv.ReadOptions(encoding=mapping.encoding, block_size=_CSV_BYTES),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=mapping.separator, newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=_text_types(stream, mapping), strings_can_be_null=True, null_values=[""]
+        ),
+    )
+    for batch in reader:
+        yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
+
+
+def _text_types(stream: io.BufferedIOBase, mapping: TableMapping) -> dict[str, pa.DataType]:
+    """Read every CSV column as text: the contract, not a guess from the first rows, says what it means."""
+    header = stream.readline().decode(mapping.encoding).lstrip("\ufeff")
+    stream.seek(0)
+    return dict.fromkeys(next(csv.reader([header], delimiter=mapping.separator)), pa.string())
+
+
+def _parquet(stream: io.BufferedIOBase, mapping: TableMapping) -> Iterator[pl.DataFrame]:
+    for batch in pyarrow.parquet.ParquetFile(stream).iter_batches(batch_size=_ROWS):
+        yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
+
+
+def _json_lines(stream: io.BufferedIOBase, mapping: TableMapping) -> Iterator[pl.DataFrame]:
+    while lines := list(_take(stream, _ROWS)):
+        yield pl.read_ndjson(io.BytesIO(b"".join(lines)), infer_schema_length=None)
+
+
+def _take(stream: io.BufferedIOBase, n: int) -> Iterator[bytes]:
+    for _, line in zip(range(n), stream, strict=False):
+        if line.strip():
+            yield line
