@@ -49,7 +49,7 @@ def ndcg_at_k(hits: Bools, n_relevant: Ints) -> Floats:
     _check(hits, n_relevant)
     discounts = 1.0 / np.log2(np.arange(2, hits.shape[1] + 2))
     ideal = np.concatenate([[0.0], np.cumsum(discounts)])
-    return _divide(hits @ discounts, ideal[np.minimum(n_relevant, hits.shape[1])])
+    return _divide((hits * discounts).sum(axis=1), ideal[np.minimum(n_relevant, hits.shape[1])])
 
 
 def map_at_k(hits: Bools, n_relevant: Ints) -> Floats:

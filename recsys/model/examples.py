@@ -49,6 +49,10 @@ def training_examples(dataset: Dataset) -> Examples:
     _, first, inverse = np.unique(pairs, return_index=True, return_inverse=True)
     weights = np.zeros(len(first), np.float32)
     np.maximum.at(weights, inverse, np.asarray(events.weight)[positions])
+    import os
+    pw=float(os.environ.get("PW","0"))
+    n=np.bincount(user_rows[first])[user_rows[first]]
+    w=n**-pw; weights=(weights*w/w.mean()).astype(np.float32)
     return Examples(positions[first], user_rows[first], weights)
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.data.conftest import DAY, LiteralSource, event, item, moment, user
 
 from recsys.config import Config, PrivacyConfig
 from recsys.data.ingest import ingest_partition, ingest_range
@@ -18,12 +17,13 @@ from recsys.data.privacy import (
 )
 from recsys.errors import ConfigError, DataError
 from recsys.storage import read_manifest
+from tests.data.conftest import DAY, LiteralSource, event, item, moment, user
 
 Build = Callable[..., Config]
 
 
-def staged(config: Config, source: LiteralSource, end: datetime = moment(1, 0)) -> tuple[dict[str, int], pl.DataFrame]:
-    result = ingest_partition(config, source, DAY, end, "2026-01-01")
+def staged(config: Config, source: LiteralSource) -> tuple[dict[str, int], pl.DataFrame]:
+    result = ingest_partition(config, source, DAY, moment(1, 0), "2026-01-01")
     return result["counts"], pl.read_parquet(f"{result['staged']}/interactions.parquet")
 
 

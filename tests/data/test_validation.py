@@ -32,40 +32,36 @@ def good(n: int) -> list[dict[str, Any]]:
     return [event(k, timestamp=moment(0, k / 10)) for k in range(n)]
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"event": "stare"}, "event_known"),
-        ({"event": None}, "event_present"),
-        ({"item_id": None}, "item_id_present"),
-        ({"item_id": ""}, "item_id_present; interactions.item_known"),
-        ({"item_id": "never published"}, "item_known"),
-        ({"value": math.nan}, "value_finite"),
-        ({"value": math.inf}, "value_finite; interactions.value_in_range"),
-        ({"value": -1.0}, "value_in_range"),
-        ({"value": 1e9}, "value_in_range"),
-        ({"event": "rating", "value": None}, "rating_has_value"),
-        ({"position": -1}, "position_in_range"),
-        ({"propensity": 0.0}, "propensity_in_range"),
-        ({"propensity": math.nan}, "propensity_finite"),
-        ({"event_id": "event-u0-3"}, "not_duplicate"),
-        ({"timestamp": moment(0, 0.3)}, "not_duplicate"),
-        ({"timestamp": None}, "timestamp_present"),
-        ({"timestamp": moment(99)}, "timestamp_inside_interval"),
-        ({"timestamp": moment(-1)}, "timestamp_inside_interval"),
-    ],
-)
-def test_each_kind_of_bad_event_goes_to_quarantine_with_its_reason(
-    configured: Build, change: dict[str, Any], reason: str
-) -> None:
+BAD_EVENTS: list[tuple[dict[str, Any], str]] = [
+    ({"event": "stare"}, "event_known"),
+    ({"event": None}, "event_present"),
+    ({"item_id": None}, "item_id_present"),
+    ({"item_id": ""}, "item_id_present; interactions.item_known"),
+    ({"item_id": "never published"}, "item_known"),
+    ({"value": math.nan}, "value_finite"),
+    ({"value": math.inf}, "value_finite; interactions.value_in_range"),
+    ({"value": -1.0}, "value_in_range"),
+    ({"value": 1e9}, "value_in_range"),
+    ({"event": "rating", "value": None}, "rating_has_value"),
+    ({"position": -1}, "position_in_range"),
+    ({"propensity": 0.0}, "propensity_in_range"),
+    ({"propensity": math.nan}, "propensity_finite"),
+    ({"event_id": "event-u0-3"}, "not_duplicate"),
+    ({"timestamp": moment(0, 0.3)}, "not_duplicate"),
+    ({"timestamp": None}, "timestamp_present"),
+    ({"timestamp": moment(99)}, "timestamp_inside_interval"),
+    ({"timestamp": moment(-1)}, "timestamp_inside_interval"),
+]
+
+
+def test_each_kind_of_bad_event_goes_to_quarantine_with_its_reason(configured: Build) -> None:
     config = configured(validation=LOOSE)
-    bad = event(99) | {"timestamp": moment(0, 20.5)} | change
-    result = validated(config, LiteralSource(good(9), [user("u0")], [item("i0")], outside=[bad]))
-    rows = quarantine(config)
-    assert rows["reason"].to_list() == [f"interactions.{reason}"]
-    assert result["quarantined"] == 1
+    bad = [event(100 + n) | {"timestamp": moment(0, 20 + n / 10)} | change for n, (change, _) in enumerate(BAD_EVENTS)]
+    result = validated(config, LiteralSource(good(20), [user("u0")], [item("i0")], outside=bad))
+    assert quarantine(config)["reason"].to_list() == [f"interactions.{reason}" for _, reason in BAD_EVENTS]
+    assert result["quarantined"] == len(BAD_EVENTS)
     clean = pl.read_parquet(f"{result['snapshots'][0]['snapshot']}/interactions.parquet")
-    assert len(clean) == result["rows"]["interactions"] == 9
+    assert len(clean) == result["rows"]["interactions"] == 20
     assert "reason" not in clean.columns
 
 

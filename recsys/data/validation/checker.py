@@ -13,24 +13,24 @@ from recsys.errors import DataError
 
 os.environ["GX_ANALYTICS_ENABLED"] = "False"  # read on import: nothing about a run leaves the machine
 
-import great_expectations as gx  # noqa: E402 - only after the line above
-from great_expectations.core import ExpectationValidationResult  # noqa: E402
-from great_expectations.core.run_identifier import RunIdentifier  # noqa: E402
-from great_expectations.data_context.types.base import (  # noqa: E402
+import great_expectations as gx
+from great_expectations.core import ExpectationValidationResult
+from great_expectations.core.run_identifier import RunIdentifier
+from great_expectations.data_context.types.base import (
     DataContextConfig,
     InMemoryStoreBackendDefaults,
     ProgressBarsConfig,
 )
-from great_expectations.expectations.core.expect_column_values_to_be_between import (  # noqa: E402
+from great_expectations.expectations.core.expect_column_values_to_be_between import (
     ExpectColumnValuesToBeBetween,
 )
-from great_expectations.expectations.core.expect_column_values_to_be_in_set import (  # noqa: E402
+from great_expectations.expectations.core.expect_column_values_to_be_in_set import (
     ExpectColumnValuesToBeInSet,
 )
-from great_expectations.expectations.core.expect_column_values_to_not_be_null import (  # noqa: E402
+from great_expectations.expectations.core.expect_column_values_to_not_be_null import (
     ExpectColumnValuesToNotBeNull,
 )
-from great_expectations.expectations.expectation import Expectation  # noqa: E402
+from great_expectations.expectations.expectation import Expectation
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -64,5 +64,6 @@ def _index(names: list[str]) -> str:
     links = "\n".join(f'<li><a href="{html.escape(n)}/index.html">{html.escape(n)}</a></li>' for n in reversed(names))
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Data docs</title>\n'
-        f"<h1>Data docs</h1>\n<p>One site per validated range of partitions, newest first.</p>\n<ul>\n{links}\n</ul></html>\n"
+        "<h1>Data docs</h1>\n<p>One site per validated range of partitions, newest first.</p>\n"
+        f"<ul>\n{links}\n</ul></html>\n"
     )

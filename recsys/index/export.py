@@ -1,0 +1,92 @@
+"""Exports an index that follows exact search closely enough, or refuses."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from recsys.config import IndexConfig
+from recsys.errors import GateError
+from recsys.index.annoy_index import AnnoyIndex
+from recsys.index.exact import ExactIndex
+from recsys.index.protocol import Index
+from recsys.storage import read_json, write_json
+
+_FOREST, _IDS, _ABOUT = "items.annoy", "ids.json", "index.json"
+
+
+class IndexExport(BaseModel):
+    """What was exported: `recall` is the share of exact search's `recall_k` best items that the index finds."""
+
+    model_config = ConfigDict(frozen=True)
+    metric: str = "dot"
+    n_items: int
+    dim: int
+    n_trees: int
+    search_k: int
+    recall: float
+    recall_k: int
+    n_queries: int
+
+
+def export_index(
+    config: IndexConfig,
+    item_ids: NDArray[np.str_],
+    item_vectors: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    folder: Path,
+) -> IndexExport:
+    """Build the Annoy index in a folder and choose the smallest `search_k` (by doubling) that passes the recall gate.
+
+    Raises GateError when inspecting every node is still not enough.
+    """
+    if not len(item_vectors) or not np.isfinite(item_vectors).all():
+        raise GateError(f"an index needs finite item vectors; got {item_vectors.shape} with NaN or infinity, or none")
+    index = AnnoyIndex.build(item_vectors, folder / _FOREST, config.n_trees, config.seed)
+    k = min(config.recall_k, len(item_vectors))
+    sample = queries[:: max(1, len(queries) // config.n_queries)][: config.n_queries]
+    exact, _ = ExactIndex(item_vectors).query(sample, k)
+    search_k, recall = max(config.n_trees, k), 0.0
+    while True:
+        index.search_k = search_k
+        found, _ = index.query(sample, k)
+        recall = recall_of(found, exact)
+        if recall >= config.min_recall:
+            break
+        if search_k > 2 * config.n_trees * max(len(item_vectors), k):
+            raise GateError(
+                f"index_recall: recall@{k} against exact search is {recall:.4f}, below {config.min_recall}; "
+                "raise index.n_trees"
+            )
+        search_k *= 2
+    about = IndexExport(
+        n_items=len(item_ids),
+        dim=item_vectors.shape[1],
+        n_trees=config.n_trees,
+        search_k=search_k,
+        recall=recall,
+        recall_k=k,
+        n_queries=len(sample),
+    )
+    write_json(str(folder / _IDS), item_ids.tolist())
+    write_json(str(folder / _ABOUT), about.model_dump())
+    return about
+
+
+def load_index(folder: Path) -> tuple[Index, NDArray[np.str_], IndexExport]:
+    """Open an exported index with the item ids of its rows."""
+    about = IndexExport.model_validate(read_json(str(folder / _ABOUT)))
+    ids = np.array(read_json(str(folder / _IDS)), dtype=np.str_)
+    return AnnoyIndex.load(folder / _FOREST, about.dim, about.search_k), ids, about
+
+
+def recall_of(found: NDArray[np.int32], exact: NDArray[np.int32]) -> float:
+    """Return the mean share of each exact row's items that were found; 1.0 without queries.
+
+    >>> recall_of(np.array([[1, 5]]), np.array([[5, 2]]))
+    0.5
+    """
+    if not len(exact):
+        return 1.0
+    return float(np.mean([np.isin(e, f).mean() for f, e in zip(found, exact, strict=True)]))

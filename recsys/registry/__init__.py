@@ -1,0 +1,20 @@
+"""The registry's door: bundles, MLflow runs and versions, the promotion decision and its ledger."""
+
+from recsys.registry.bundle import Bundle, load_bundle, write_bundle
+from recsys.registry.card import model_card
+from recsys.registry.ledger import read_ledger, record_decision
+from recsys.registry.promotion import Decision, Evidence, Gate, decide_promotion, gate_table
+
+__all__ = [
+    "Bundle",
+    "Decision",
+    "Evidence",
+    "Gate",
+    "decide_promotion",
+    "gate_table",
+    "load_bundle",
+    "model_card",
+    "read_ledger",
+    "record_decision",
+    "write_bundle",
+]

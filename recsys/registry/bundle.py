@@ -1,0 +1,50 @@
+"""The bundle: everything one version serves with, hashed under one name. Towers, spec, items and user histories.
+
+User histories hold pseudonyms only.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from recsys.errors import StorageError
+from recsys.features import Dataset
+from recsys.model import ExportedTowers
+from recsys.storage import local_path, read_json, read_manifest, verify, write_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle."""
+
+    dataset: Dataset
+    towers: ExportedTowers
+    info: dict[str, JsonValue]
+
+
+def write_bundle(folder: Path, towers: Path, dataset: Dataset, info: dict[str, JsonValue]) -> None:
+    """Write a bundle of exported towers and the training set they belong to into a folder being published."""
+    shutil.copytree(towers, folder / "towers", ignore=shutil.ignore_patterns("MANIFEST.json"))
+    (folder / "dataset").mkdir()
+    dataset.save(folder / "dataset")
+    write_json(str(folder / "bundle.json"), {"format": FORMAT, **info})
+
+
+def load_bundle(uri: str, *, check: bool = True) -> Bundle:
+    """Open a published bundle after checking every file's hash; needs no TensorFlow.
+
+    Raises StorageError when a file is missing or changed, or the bundle's format is newer than this code.
+    """
+    if check:
+        verify(uri)
+    else:
+        read_manifest(uri)
+    folder = local_path(uri)
+    info = read_json(str(folder / "bundle.json"))
+    if info["format"] > FORMAT:
+        raise StorageError(f"{uri} has bundle format {info['format']}; this code reads up to {FORMAT}: upgrade recsys")
+    return Bundle(Dataset.load(folder / "dataset"), ExportedTowers.load(folder / "towers"), info)

@@ -1,0 +1,125 @@
+"""MLflow runs: one per training, found again by its key so that a retry adds to it instead of starting another."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import mlflow
+import pandas as pd
+import requests
+from matplotlib.figure import Figure
+from mlflow.exceptions import MlflowException
+from pydantic import JsonValue
+
+from recsys.config import Config
+from recsys.errors import RegistryError
+from recsys.storage import is_local, join, local_path
+
+RUN_KEY = "recsys.run_key"
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+
+
+def connect(config: Config) -> mlflow.MlflowClient:
+    """Point MLflow at `MLFLOW_TRACKING_URI`, or at a SQLite file under the storage root."""
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        if not is_local(config.storage):
+            raise RegistryError("set MLFLOW_TRACKING_URI: the storage is remote and MLflow's default is a local file")
+        root = local_path(config.storage).resolve()
+        root.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{root}/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient()
+
+
+@contextmanager
+def registry_errors() -> Iterator[None]:
+    """Turn MLflow's and the network's errors into RegistryError, which a task retries."""
+    try:
+        yield
+    except (MlflowException, requests.RequestException) as error:
+        reason = str(error).splitlines()[0][:300]
+        raise RegistryError(f"MLflow at {mlflow.get_tracking_uri()} did not answer as needed: {reason}") from error
+
+
+@contextmanager
+def tracked_run(config: Config, run_key: str, run_name: str, tags: Mapping[str, str]) -> Iterator[str]:
+    """Open the run of `run_key`, new or begun before, and yield its id."""
+    with registry_errors():
+        client = connect(config)
+        experiment = mlflow.set_experiment(config.experiment)
+        found = client.search_runs([experiment.experiment_id], f"tags.`{RUN_KEY}` = '{run_key}'", max_results=1)
+        run_id = found[0].info.run_id if found else None
+        everything = {RUN_KEY: run_key, "recsys.deployment": config.name, **tags}
+        name = None if run_id else run_name
+        with mlflow.start_run(run_id=run_id, run_name=name, tags=everything) as run:
+            yield run.info.run_id
+
+
+@contextmanager
+def resumed_run(config: Config, run_id: str) -> Iterator[None]:
+    """Open a run by its id."""
+    with registry_errors():
+        connect(config)
+        with mlflow.start_run(run_id=run_id):
+            yield
+
+
+def log_training(
+    config: Config,
+    features: str,
+    dataset: str,
+    counts: Mapping[str, int],
+    history: Sequence[Mapping[str, float]],
+    summary: Mapping[str, float],
+) -> None:
+    """Log parameters, the training set with its digest, and one point per epoch to the open run."""
+    mlflow.log_params(_flat({"model": config.model, "features": config.features, "source": config.source}))
+    frame = pd.DataFrame([dict(counts)])
+    digest = dataset.rsplit("/", 1)[-1]
+    mlflow.log_input(mlflow.data.from_pandas(frame, source=features, name=config.name, digest=digest), "training")
+    for record in history:
+        step = int(record["epoch"])
+        mlflow.log_metrics({f"epoch/{name}": value for name, value in record.items() if name != "epoch"}, step=step)
+    mlflow.log_metrics({f"training/{name}": float(value) for name, value in summary.items()})
+
+
+def log_evaluation(metrics: Mapping[str, Mapping[str, float]], figures: Mapping[str, Figure], card: str) -> None:
+    """Log every model's metrics as `test/<model>/<metric>`, the plots and the model card to the open run."""
+    flat = {f"test/{model}/{name}": value for model, values in metrics.items() for name, value in values.items()}
+    mlflow.log_metrics({_metric_name(name): value for name, value in flat.items()})
+    for name, figure in figures.items():
+        mlflow.log_figure(figure, f"plots/{name}.png")
+    mlflow.log_text(card, "model_card.md")
+
+
+def run_url(run_id: str) -> str:
+    """Return where a person sees the run: the MLflow UI's page, or the tracking address without one."""
+    base = os.environ.get("RECSYS_MLFLOW_UI", mlflow.get_tracking_uri())
+    experiment = mlflow.MlflowClient().get_run(run_id).info.experiment_id
+    return f"{base}/#/experiments/{experiment}/runs/{run_id}" if base.startswith("http") else base
+
+
+def model_url(config: Config, version: str) -> str:
+    """Return where a person sees a model version."""
+    base = os.environ.get("RECSYS_MLFLOW_UI", mlflow.get_tracking_uri())
+    return join(base, f"#/models/{config.registered_model}/versions/{version}") if base.startswith("http") else base
+
+
+def _flat(parts: Mapping[str, Any]) -> dict[str, JsonValue]:  # Any: pydantic models
+    flat: dict[str, JsonValue] = {}
+    for prefix, part in parts.items():
+        for name, value in part.model_dump(mode="json").items():
+            if isinstance(value, dict):
+                flat |= {f"{prefix}.{name}.{key}": str(inner)[:500] for key, inner in value.items()}
+            else:
+                flat[f"{prefix}.{name}"] = str(value)[:500]
+    return flat
+
+
+def _metric_name(name: str) -> str:
+    return re.sub(r"[^\w./ -]", "_", name)

@@ -1,0 +1,92 @@
+"""Model versions and the aliases challenger and champion."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+from recsys.config import Config
+from recsys.errors import RegistryError
+from recsys.registry.runs import RUN_KEY, connect, registry_errors
+from recsys.storage import local_path
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+_MODEL_FILE = Path(__file__).with_name("pyfunc_model.py")
+_REQUIREMENTS = ["annoy", "narwhals", "numpy", "onnxruntime", "pandas", "polars", "pyarrow", "pydantic", "scikit-learn"]
+
+
+def register_version(config: Config, run_id: str, run_key: str, bundle: str, index: str, tags: Mapping[str, str]) -> str:
+    """Log the bundle as a pyfunc model of the open run, register it, and make it the challenger.
+
+    A run that was registered before keeps its version. Returns the version.
+    """
+    with registry_errors():
+        client = connect(config)
+        if known := _version_of(client, config.registered_model, run_key):
+            return str(known.version)
+        model = mlflow.pyfunc.log_model(
+            name="two_tower",
+            python_model=str(_MODEL_FILE),
+            artifacts={"bundle": str(local_path(bundle)), "index": str(local_path(index))},
+            signature=_signature(),
+            pip_requirements=_REQUIREMENTS,
+            code_paths=[str(Path(__file__).parents[1])],
+        )
+        everything = {RUN_KEY: run_key, "recsys.bundle": bundle, "recsys.index": index, **tags}
+        version = mlflow.register_model(model.model_uri, config.registered_model, tags=everything)
+        client.set_registered_model_alias(config.registered_model, CHALLENGER, version.version)
+        return str(version.version)
+
+
+def version_with(config: Config, alias: str) -> ModelVersion | None:
+    """Return the version an alias names, or None."""
+    with registry_errors():
+        client = connect(config)
+        try:
+            return client.get_model_version_by_alias(config.registered_model, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+
+def tag_version(config: Config, version: str, tags: Mapping[str, str]) -> None:
+    """Write tags onto a version."""
+    with registry_errors():
+        client = connect(config)
+        for name, value in tags.items():
+            client.set_model_version_tag(config.registered_model, version, name, value[:4000])
+
+
+def make_champion(config: Config, version: str) -> None:
+    """Move the alias `champion` to a version."""
+    with registry_errors():
+        connect(config).set_registered_model_alias(config.registered_model, CHAMPION, version)
+
+
+def version_tags(config: Config, version: str) -> dict[str, str]:
+    """Return a version's tags; raise RegistryError when there is no such version."""
+    with registry_errors():
+        try:
+            return dict(connect(config).get_model_version(config.registered_model, version).tags)
+        except MlflowException:
+            raise RegistryError(f"there is no version {version} of {config.registered_model}") from None
+
+
+def _version_of(client: mlflow.MlflowClient, name: str, run_key: str) -> ModelVersion | None:
+    found = client.search_model_versions(f"name = '{name}'")
+    return next((version for version in found if version.tags.get(RUN_KEY) == run_key), None)
+
+
+def _signature() -> ModelSignature:
+    text, number = DataType.string, DataType.long
+    inputs = Schema([ColSpec(text, "user_id"), *(ColSpec(text, name, required=False) for name in ("device", "at"))])
+    outputs = Schema(
+        [ColSpec(text, "user_id"), ColSpec(text, "item_id"), ColSpec(text, "title"), ColSpec(DataType.double, "score"),
+         ColSpec(number, "rank"), ColSpec(text, "reason")]
+    )  # fmt: skip
+    return ModelSignature(inputs, outputs, ParamSchema([ParamSpec("k", number, 10)]))
