@@ -19,7 +19,7 @@ def ingest(config: Config, start: str | None = None, end: str | None = None) -> 
 
     source = open_source(config)
     first, last = source.interval()
-    begin, finish = _moment(start) or first, _moment(end) or last
+    begin, finish = moment_of(start) or first, moment_of(end) or last
     return {"partitions": ingest_range(config, source, begin, finish)}
 
 
@@ -37,7 +37,7 @@ def select(config: Config, as_of: str | None = None) -> Json:
     """Name the snapshots a training run reads: those of days before `as_of`, or all."""
     from recsys.data import select_snapshots
 
-    reference = select_snapshots(config, _moment(as_of))
+    reference = select_snapshots(config, moment_of(as_of))
     return {"dataset": reference.uri, "digest": reference.digest, "snapshots": len(reference.snapshots)}
 
 
@@ -56,7 +56,7 @@ def build_features(config: Config, dataset: str) -> Json:
     }
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_of(text: str | None) -> datetime | None:
     if not text:
         return None
     try:

@@ -57,6 +57,16 @@ class BundleRecommender:
         """The pseudonyms of users whose history the bundle holds."""
         return list(self._users)
 
+    def busiest_user(self) -> str:
+        """Return the pseudonym of the user with most events."""
+        dataset = self._bundle.dataset
+        return str(dataset.users.ids[int(np.argmax(np.diff(dataset.events.offsets)))])
+
+    def example_demographics(self) -> dict[str, str]:
+        """Return demographics somebody might have: the middle value of each vocabulary."""
+        vocabularies = self._bundle.dataset.spec.demographic_vocabs
+        return {name: vocabulary[len(vocabulary) // 2] for name, vocabulary in vocabularies.items() if vocabulary}
+
     def recommend(
         self,
         user_id: str | None,

@@ -1,0 +1,108 @@
+"""### Train, evaluate and promote a model
+
+Selects snapshots, builds features, trains the two towers, evaluates them against the baselines and the champion,
+exports the Annoy index, registers the bundle in MLflow and moves the alias `champion` only when every gate holds.
+
+**When it runs.** When `recsys_monitoring` updates the asset `recsys_retrain`, and every Monday at 03:00 UTC.
+
+**By hand.** *Trigger* with `as_of` to train on the days before it, and with `overrides` to try other settings, for
+example `{"model": {"dim": 32, "epochs": 4}}`: runs compare side by side in MLflow.
+
+**When it fails.** `promote` fails with `GateError` when a gate refuses; the log names gate, value and limit, and the
+old champion serves on: look at the run in MLflow, do not clear the task. MLflow down: `train` and `register` are
+tried three times, and nothing is half-registered; clear the task once it is back. With `promotion.require_approval`,
+a person answers the task `approve` under *Required Actions*.
+"""
+
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import AssetOrTimeSchedule, Param, chain, dag, get_current_context, task
+from recsys_airflow.assets import CHAMPION, RETRAIN, SNAPSHOT
+from recsys_airflow.links import MlflowRunLink, ModelVersionLink, linked
+from recsys_airflow.retries import DEFAULT_ARGS
+from recsys_airflow.runs import approval_required, as_of, schedule, settings, tags
+
+
+@dag(
+    schedule=AssetOrTimeSchedule(assets=[RETRAIN], timetable=schedule("0 3 * * 1")),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    doc_md=__doc__,
+    tags=["recsys"],
+    params={
+        "as_of": Param(
+            None, type=["null", "string"], format="date", description="Train on the days before this one (UTC)."
+        ),
+        "overrides": Param(
+            {}, type="object", description="Settings to change for this run, by section, as in the configuration file."
+        ),
+    },
+)
+def recsys_training() -> None:
+    @task(inlets=[SNAPSHOT])
+    def select() -> dict[str, Any]:
+        """Name the snapshots this run reads."""
+        from recsys import pipeline
+
+        return pipeline.select(settings(), as_of())
+
+    @task
+    def build_features(selected: dict[str, Any]) -> dict[str, Any]:
+        """Turn snapshots into training arrays."""
+        from recsys import pipeline
+
+        return pipeline.build_features(settings(), selected["dataset"])
+
+    @task
+    def train(selected: dict[str, Any], built: dict[str, Any]) -> dict[str, Any]:
+        """Train the towers; parameters, curves and the dataset go to MLflow."""
+        from recsys import pipeline
+
+        run_name = get_current_context()["run_id"]
+        return pipeline.train(settings(), built["features"], selected["dataset"], run_name, tags())
+
+    @task
+    def evaluate(trained: dict[str, Any]) -> dict[str, Any]:
+        """Compare with baselines and champion on the test rows."""
+        from recsys import pipeline
+
+        return pipeline.evaluate(settings(), trained)
+
+    @task
+    def export_index(trained: dict[str, Any]) -> dict[str, Any]:
+        """Build the Annoy index and choose its search_k by the recall gate."""
+        from recsys import pipeline
+
+        return pipeline.export_index(settings(), trained)
+
+    @task
+    def register(trained: dict[str, Any], evaluated: dict[str, Any], index: dict[str, Any]) -> dict[str, Any]:
+        """Write the bundle and register it as challenger."""
+        from recsys import pipeline
+
+        return pipeline.register(settings(), trained, evaluated, index)
+
+    @task(outlets=[CHAMPION])
+    def promote(registered: dict[str, Any]) -> dict[str, Any]:
+        """Move the alias `champion` when every gate holds."""
+        from recsys import pipeline
+
+        return pipeline.promote(settings(), registered)
+
+    selected = select()
+    trained = linked(train(selected, build_features(selected)), MlflowRunLink())
+    evaluated = linked(evaluate(trained), MlflowRunLink())
+    registered = linked(register(trained, evaluated, export_index(trained)), ModelVersionLink())
+    promoted = linked(promote(registered), ModelVersionLink())
+    if approval_required():
+        approve = ApprovalOperator(
+            task_id="approve",
+            subject="Promote version {{ ti.xcom_pull(task_ids='register')['version'] }} to champion?",
+            body="{{ ti.xcom_pull(task_ids='register')['model_url'] }}",
+        )
+        chain(registered, approve, promoted)
+
+
+recsys_training()

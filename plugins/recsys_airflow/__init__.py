@@ -1,0 +1,1 @@
+"""What extends Airflow: assets, retry policy, links, and how a DAG run becomes a pipeline call."""

@@ -1,0 +1,22 @@
+"""The Airflow plugin: data docs under Airflow's own address, and two entries in its navigation."""
+
+import os
+
+from airflow.plugins_manager import AirflowPlugin
+
+from recsys_airflow.data_docs import PREFIX, DataDocsApp
+from recsys_airflow.links import DataDocsLink, MlflowRunLink, ModelVersionLink
+
+_MLFLOW = os.environ.get("RECSYS_MLFLOW_UI", "")
+
+
+class RecsysPlugin(AirflowPlugin):
+    """Registers what this folder adds to Airflow."""
+
+    name = "recsys"
+    fastapi_apps = [{"app": DataDocsApp(), "url_prefix": PREFIX, "name": "recsys data docs"}]
+    operator_extra_links = [DataDocsLink(), MlflowRunLink(), ModelVersionLink()]
+    external_views = [
+        {"name": "Data docs", "href": f"{PREFIX}/index.html", "destination": "nav"},
+        *([{"name": "MLflow", "href": _MLFLOW, "destination": "nav"}] if _MLFLOW else []),
+    ]

@@ -1,0 +1,100 @@
+"""How a DAG run becomes a pipeline call: its settings, its days, its address.
+
+Dates come from the run's params, its triggering asset or its data interval; none comes from the clock.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import CronTriggerTimetable, conf, get_current_context
+
+from recsys.errors import ConfigError
+
+if TYPE_CHECKING:
+    from recsys.config import Config
+
+
+def schedule(cron: str, interval: timedelta = timedelta(0)) -> CronTriggerTimetable:
+    """Return a timetable whose first run is the next tick after unpausing; its data interval ends at the tick."""
+    return CronTriggerTimetable(cron, timezone="UTC", interval=interval, run_immediately=timedelta(0))
+
+
+def settings() -> "Config":
+    """Return the deployment's configuration with the run's `overrides` merged in."""
+    from recsys.config import Config, load_config
+
+    config = load_config()
+    overrides = get_current_context()["params"].get("overrides")
+    if not overrides:
+        return config
+    try:
+        return Config.model_validate(_merged(config.model_dump(mode="json"), overrides))
+    except ValueError as error:
+        raise ConfigError(f"the param `overrides` is not valid: {error}") from error
+
+
+def window(config: "Config") -> tuple[str | None, str | None]:
+    """Return the days `[start, end)` to load: the run's params, else the whole days of its data interval.
+
+    A source with a single partition is always read whole.
+    """
+    context = get_current_context()
+    params = context["params"]
+    if params.get("start") or params.get("end"):
+        return params.get("start"), params.get("end")
+    if config.partition == "all":
+        return None, None
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    if start is None or end is None:
+        raise ConfigError("this run has no data interval: trigger it with a logical date, or set `start` and `end`")
+    return _day(start), _day(end)
+
+
+def as_of() -> str | None:
+    """Return the day before which data counts: the param `as_of`, the triggering event's day, the interval's end."""
+    context = get_current_context()
+    if chosen := context["params"].get("as_of"):
+        return str(chosen)
+    events = [event for events in (context.get("triggering_asset_events") or {}).values() for event in events]
+    days = [str(event.extra["as_of"]) for event in events if event.extra.get("as_of")]
+    if days:
+        return max(days)
+    end = context.get("data_interval_end")
+    return _day(end) if end is not None else None
+
+
+def tags() -> dict[str, str]:
+    """Return what an MLflow run says about the DAG run that made it."""
+    context = get_current_context()
+    run = context["dag_run"]
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    return {
+        "airflow.dag_id": run.dag_id,
+        "airflow.run_id": run.run_id,
+        "airflow.url": f"{base}/dags/{run.dag_id}/runs/{run.run_id}",
+    }
+
+
+def approval_required() -> bool:
+    """Tell at parse time, from the TOML file alone, whether a person must approve a promotion."""
+    path = os.environ.get("RECSYS_CONFIG")
+    if not path:
+        return False
+    promotion = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("promotion", {})
+    return bool(promotion.get("require_approval", False))
+
+
+def _day(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d")
+
+
+def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:  # Any: JSON, validated by Config
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        merged[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,96 @@
+"""Monitoring: what the champion learned from against what happened since."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from recsys.config import Config
+from recsys.errors import DataError
+from recsys.pipeline.data import moment_of, select
+from recsys.schema import TIMESTAMP
+from recsys.storage import join, write_json
+
+Json = dict[str, Any]  # Any: JSON, checked by the models that read it
+
+
+def monitor(config: Config, as_of: str) -> Json:
+    """Compare the days before `as_of` with the champion's last days of data, and decide on a retraining.
+
+    Quality on fresh events is measured as on the champion's own test days: histories end where the window begins.
+    Without a champion, or without a day after its training, there is nothing to compare and nothing is decided.
+    """
+    from recsys.data import read_table
+    from recsys.monitoring import join_context
+    from recsys.monitoring import monitor as compare
+    from recsys.registry import load_bundle
+    from recsys.serving import read_champion
+
+    until = moment_of(as_of)
+    if until is None:
+        raise DataError("monitoring needs a date: as_of = 2026-01-31")
+    champion = read_champion(config.storage)
+    if champion is None:
+        return _nothing(config, until, "there is no champion yet")
+    dataset = select(config, as_of)["dataset"]
+    tables = {name: read_table(dataset, name).collect() for name in ("interactions", "users", "items")}
+    learned_until = _last_event(champion.dataset)
+    window = timedelta(days=config.monitoring.window_days)
+    begin = until - window
+    if begin < learned_until:
+        return _nothing(config, until, f"no {config.monitoring.window_days} whole days since the champion's data ended")
+    events = tables["interactions"]
+    fresh, reference = _between(events, begin, until), _between(events, learned_until - window, learned_until)
+    bundle = load_bundle(champion.bundle)
+    report = compare(
+        config,
+        join_context(reference, tables["users"], tables["items"]),
+        join_context(fresh, tables["users"], tables["items"]),
+        bundle.dataset.items.ids,
+        bundle.towers.item_vectors,
+        last_trained=learned_until.date(),
+        as_of=until.date(),
+        ndcg_reference=_quality(config, tables, bundle, learned_until - window, learned_until),
+        ndcg_fresh=_quality(config, tables, bundle, begin, until),
+    )
+    address = join(config.storage, "monitoring", f"{until.date().isoformat()}.json")
+    write_json(address, report.to_json())
+    decision = report.decision
+    return {"retrain": decision.retrain, "reasons": decision.reasons, "report": address, "as_of": as_of}
+
+
+def _quality(config: Config, tables: dict[str, pl.DataFrame], bundle: Any, begin: datetime, end: datetime) -> Any:
+    """Return per-user nDCG of a bundle on `[begin, end)`, None when nobody can be measured there."""
+    from recsys.evaluation import evaluate_champion
+    from recsys.features import frames_to_dataset
+
+    try:
+        arrays = frames_to_dataset(
+            config.features,
+            tables["interactions"].filter(pl.col(TIMESTAMP) < end),
+            tables["users"],
+            tables["items"],
+            cutoffs=(begin, begin),
+        )
+        return evaluate_champion(config, arrays, bundle.dataset.spec, bundle.dataset.text_model, bundle.towers).per_user
+    except DataError:
+        return None
+
+
+def _last_event(dataset: str) -> datetime:
+    from recsys.data import read_table
+
+    last = read_table(dataset, "interactions").select(pl.col(TIMESTAMP).max()).collect().item()
+    assert isinstance(last, datetime)
+    return datetime.combine(last.date() + timedelta(days=1), datetime.min.time(), last.tzinfo)
+
+
+def _between(events: pl.DataFrame, begin: datetime, end: datetime) -> pl.DataFrame:
+    return events.filter((pl.col(TIMESTAMP) >= begin) & (pl.col(TIMESTAMP) < end))
+
+
+def _nothing(config: Config, until: datetime, why: str) -> Json:
+    address = join(config.storage, "monitoring", f"{until.date().isoformat()}.json")
+    day: date = until.date()
+    write_json(address, {"as_of": day.isoformat(), "decision": {"retrain": False, "reasons": [why]}})
+    return {"retrain": False, "reasons": [why], "report": address, "as_of": until.isoformat()}

@@ -1,0 +1,134 @@
+"""Register a challenger, decide whether it becomes champion, and go back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recsys.config import Config
+from recsys.errors import GateError, RegistryError
+from recsys.storage import digest_of, join, local_path, locked, publish
+
+Json = dict[str, Any]  # Any: JSON, checked by the models that read it
+
+
+def register(
+    config: Config, trained: Json, evaluation: Json, index: Json, tags: Mapping[str, str] | None = None
+) -> Json:
+    """Publish the bundle and register it in MLflow as challenger; a run registered before keeps its version."""
+    from recsys.features import load_dataset
+    from recsys.registry import write_bundle
+    from recsys.registry.runs import model_url, resumed_run
+    from recsys.registry.versions import register_version
+
+    key = digest_of({"run_key": trained["run_key"], "index": index["index"].rsplit("/", 1)[-1]})
+    arrays = load_dataset(trained["features"])
+    with publish(join(config.storage, "bundles", trained["run_key"])) as publication:
+        write_bundle(publication.path, local_path(trained["towers"]), arrays, {"run_key": trained["run_key"]})
+    numbers = {f"test.{name}": f"{value:.4f}" for name, value in evaluation["metrics"].items()}
+    with resumed_run(config, trained["run_id"]):
+        version = register_version(config, trained["run_id"], key, publication.uri, index["index"],
+                                   {**(tags or {}), **numbers})  # fmt: skip
+    return {
+        **trained,
+        "version": version,
+        "bundle": publication.uri,
+        "index": index["index"],
+        "recall": index["recall"],
+        "evaluation": evaluation["evaluation"],
+        "trained_until": arrays.spec.test_start,
+        "model_url": model_url(config, version),
+    }
+
+
+def promote(config: Config, registered: Json) -> Json:
+    """Move `champion` to the challenger if every gate holds; the decision goes to the ledger and onto the version.
+
+    Raises GateError naming gate, value and limit of each refusal; the old champion then serves on.
+    """
+    from recsys.registry import decide_promotion, record_decision
+    from recsys.registry.versions import make_champion, tag_version
+    from recsys.serving import Champion, read_champion, write_champion
+
+    with locked(config.storage, "promotion"):
+        champion = read_champion(config.storage)
+        if champion and champion.version == registered["version"]:
+            make_champion(config, champion.version)
+            return {"promoted": True, "version": champion.version, "gates": [], "note": "it is champion already"}
+        decision = decide_promotion(config, _evidence(config, registered, champion))
+        gates = [gate.model_dump() for gate in decision.gates]
+        verdict = {"version": registered["version"], "run_id": registered["run_id"], "promoted": decision.promoted}
+        tags = {f"gate.{gate.name}": str(gate) for gate in decision.gates}
+        tag_version(config, registered["version"], {"recsys.promoted": str(decision.promoted), **tags})
+        record_decision(config.storage, {**verdict, "champion": champion.version if champion else None, "gates": gates})
+        if not decision.promoted:
+            serving = f"champion {champion.version} serves on" if champion else "nothing serves yet"
+            raise GateError(f"version {registered['version']} was refused; {serving}. {decision.refusal}")
+        names = set(Champion.model_fields) - {"previous"}
+        chosen = {name: registered[name] for name in names}
+        make_champion(config, registered["version"])
+        write_champion(config.storage, Champion(**chosen, previous=champion.version if champion else None))
+    return {**verdict, "gates": gates}
+
+
+def rollback(config: Config, version: str | None = None) -> Json:
+    """Make an earlier version serve again, by default the one the champion replaced."""
+    from recsys.registry import load_bundle, record_decision
+    from recsys.registry.versions import make_champion, version_tags
+    from recsys.serving import read_champion, write_champion
+
+    with locked(config.storage, "promotion"):
+        champion = read_champion(config.storage)
+        target = version or (champion.previous if champion else None)
+        if champion is None or target is None:
+            raise RegistryError("there is no earlier champion to go back to; name a version")
+        tags = version_tags(config, target)
+        if tags.get("recsys.promoted") != "True":
+            raise RegistryError(f"version {target} never passed the gates; only a former champion can serve again")
+        load_bundle(tags["recsys.bundle"])
+        restored = champion.model_copy(
+            update={
+                "version": target,
+                "bundle": tags["recsys.bundle"],
+                "index": tags["recsys.index"],
+                "previous": champion.version,
+            }
+        )
+        make_champion(config, target)
+        write_champion(config.storage, restored)
+        record_decision(config.storage, {"version": target, "rollback_from": champion.version, "promoted": True})
+    return {"version": target, "replaced": champion.version}
+
+
+def ledger(config: Config) -> list[Json]:
+    """Return every promotion decision; raises StorageError when one was altered."""
+    from recsys.registry import read_ledger
+
+    return read_ledger(config.storage)
+
+
+def _evidence(config: Config, registered: Json, champion: Any) -> Any:  # Any: Champion, Evidence
+    from recsys.evaluation import evaluate_champion
+    from recsys.features import load_dataset
+    from recsys.registry import Evidence, load_bundle
+    from recsys.serving import BundleRecommender, check_parity
+
+    with np.load(local_path(registered["evaluation"]) / "per_user.npz") as arrays:
+        values = {name: arrays[name] for name in arrays.files}
+    cold = values.pop("cold").astype(bool)
+    model = values.pop("two_tower")
+    old = None
+    if champion:
+        bundle = load_bundle(champion.bundle)
+        dataset = load_dataset(registered["features"])
+        old = evaluate_champion(config, dataset, bundle.dataset.spec, bundle.dataset.text_model, bundle.towers).per_user
+    here = BundleRecommender.open(registered["bundle"], registered["index"])
+    return Evidence(
+        model=model,
+        baselines=values,
+        champion=old,
+        champion_version=champion.version if champion else "",
+        index_recall=registered["recall"],
+        parity=check_parity(registered["bundle"], registered["index"], here),
+        cold=cold,
+    )

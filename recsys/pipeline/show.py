@@ -1,0 +1,85 @@
+"""What a person looks at: the champion beside its baselines, and what it recommends; and the whole loop in one call."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from recsys.config import Config
+from recsys.errors import RegistryError
+from recsys.pipeline.data import build_features, ingest, select, validate
+from recsys.pipeline.promotion import promote, register
+from recsys.pipeline.training import evaluate, export_index, read_evaluation, train
+
+
+def run(config: Config, start: str | None, end: str | None, run_name: str, say: Callable[[str], Any]) -> None:
+    """Run every stage from the source to a promoted champion; `say` hears each stage's name."""
+    say("ingest: read, check consent, pseudonymise")
+    staged = ingest(config, start, end)
+    say("validate")
+    validate(config, staged["partitions"])
+    say("features")
+    chosen = select(config)
+    built = build_features(config, chosen["dataset"])
+    say("train")
+    trained = train(config, built["features"], chosen["dataset"], run_name)
+    say("evaluate")
+    measured = evaluate(config, trained)
+    say("export index")
+    index = export_index(config, trained)
+    say("register")
+    registered = register(config, trained, measured, index)
+    say("promote")
+    promote(config, registered)
+
+
+def show(config: Config) -> None:
+    """Print the champion's table against its baselines, and lists for a known and a brand-new user."""
+    from recsys.serving import BundleRecommender
+
+    champion = _champion(config)
+    console = Console()
+    report = read_evaluation(champion.evaluation)
+    names = ("recall_at_10", "ndcg_at_10", "mrr_at_10", "coverage_at_10")
+    table = Table("model", *names, title=f"Champion: version {champion.version}, test days, full catalogue")
+    for model, metrics in report["metrics"].items():
+        cells = [f"{metrics[name]:.4f}" if name in metrics else "" for name in names]
+        table.add_row(model, *cells, style="bold green" if model == report["model"] else None)
+    console.print(table)
+    recommender = BundleRecommender.open(champion.bundle, champion.index)
+    warm = recommender.busiest_user()
+    _print_list(console, f"a known user ({warm[:8]}…)", recommender.recommend(warm, 10))
+    newcomer = recommender.example_demographics()
+    told = ", ".join(f"{name} {value}" for name, value in newcomer.items()) or "nothing known"
+    _print_list(console, f"a brand-new user ({told})", recommender.recommend(None, 10, demographics=newcomer))
+
+
+def print_recommendations(config: Config, user: str | None, k: int) -> None:
+    """Print a user's list; the id is the source's own and leaves no trace."""
+    import polars as pl
+
+    from recsys.data import load_key, pseudonymise
+    from recsys.serving import BundleRecommender
+
+    champion = _champion(config)
+    recommender = BundleRecommender.open(champion.bundle, champion.index)
+    hidden = pseudonymise(pl.Series([user]), load_key(config))[0] if user is not None else None
+    who = "a newcomer" if hidden is None else f"user {hidden[:8]}…"
+    _print_list(Console(), who, recommender.recommend(hidden, k))
+
+
+def _champion(config: Config) -> Any:  # Any: Champion, imported where it is needed
+    from recsys.serving import read_champion
+
+    champion = read_champion(config.storage)
+    if champion is None:
+        raise RegistryError(f"nothing serves from {config.storage} yet; run the training stage first")
+    return champion
+
+
+def _print_list(console: Console, who: str, recommendations: Any) -> None:  # Any: list of Recommendation
+    table = Table("rank", "title", "score", "why", title=f"Ten for {who}")
+    for each in recommendations:
+        table.add_row(str(each.rank), each.title or each.item_id, f"{each.score:.3f}", each.reason)
+    console.print(table)

@@ -1,0 +1,122 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.config import Config
+from recsys.errors import StorageError, TrainingError
+from recsys.features import Dataset, heldout
+from recsys.model import ExportedTowers, train
+from recsys.model.inputs import query_inputs
+from recsys.model.train import TrainingResult
+from recsys.model.validation import ndcg_at_k
+
+
+def _ignore(epoch: int, record: dict[str, float]) -> None:
+    del epoch, record
+
+
+def _settings(config: Config, **changes: object) -> Config:
+    return config.model_copy(update={"model": config.model.model_copy(update=changes)})
+
+
+@pytest.fixture(scope="module", params=["full", "sampled"])
+def trained(
+    request: pytest.FixtureRequest, config: Config, world: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainingResult, Path, list[int]]:
+    folder, epochs = tmp_path_factory.mktemp(request.param), []
+    result = train(_settings(config, loss=request.param), world, folder, lambda epoch, _: epochs.append(epoch))
+    return result, folder, epochs
+
+
+def test_loss_falls_and_every_epoch_is_reported(trained: tuple[TrainingResult, Path, list[int]]) -> None:
+    result, folder, epochs = trained
+    assert epochs == list(range(1, len(result.history) + 1))
+    assert result.history[-1]["loss"] < result.history[0]["loss"]
+    assert set(result.history[0]) == {"loss", "val_ndcg_at_10", "examples_per_s"}
+    assert json.loads((folder / "training.json").read_text())["best_epoch"] == result.best_epoch
+
+
+def test_model_beats_popularity_on_test(trained: tuple[TrainingResult, Path, list[int]], world: Dataset) -> None:
+    towers, held = ExportedTowers.load(trained[1]), heldout(world, 2)
+    queries = towers.query_vectors(
+        world, towers.item_vectors, held.user_rows, held.history_end, held.query_time, held.device
+    )
+    popularity = world.items.train_count.astype(np.float32)[:, None]
+    everyone = np.ones((len(held.user_rows), 1), np.float32)
+    model_value = ndcg_at_k(queries, towers.item_vectors, held.relevant, held.seen)
+    assert model_value > 1.2 * ndcg_at_k(everyone, popularity, held.relevant, held.seen)
+
+
+def test_exported_item_tower_encodes_the_catalogue(
+    trained: tuple[TrainingResult, Path, list[int]], world: Dataset
+) -> None:
+    towers = ExportedTowers.load(trained[1])
+    assert towers.item_vectors.dtype == np.float32
+    assert np.allclose(towers.encode_items(world.items), towers.item_vectors, atol=1e-4)
+
+
+def test_unknown_ids_and_empty_histories_give_finite_vectors(
+    trained: tuple[TrainingResult, Path, list[int]], world: Dataset
+) -> None:
+    towers = ExportedTowers.load(trained[1])
+    unknown = {
+        name: np.zeros_like(getattr(world.items, name)) for name in ("vocab", "categories", "creator", "language")
+    }
+    assert np.isfinite(towers.encode_items(replace(world.items, **unknown))).all()
+    start = world.events.offsets[:3]
+    inputs = query_inputs(world, np.arange(3), start, np.zeros(3, int), np.zeros(3, int), towers.history_length)
+    inputs["user"][:] = inputs["demographics"][:] = 0
+    vectors = np.zeros((3, towers.history_length, towers.dim), np.float32)
+    inputs.pop("history")
+    answer = towers.query(inputs, history_vectors=vectors)
+    assert np.isfinite(answer).all() and (np.linalg.norm(answer, axis=1) > 0).all()
+
+
+def test_query_vectors_do_not_depend_on_the_batch_size(
+    trained: tuple[TrainingResult, Path, list[int]], world: Dataset
+) -> None:
+    towers, held = ExportedTowers.load(trained[1]), heldout(world, 2)
+    arguments = (held.user_rows, held.history_end, held.query_time, held.device)
+    whole = towers.query_vectors(world, towers.item_vectors, *arguments)
+    assert np.allclose(whole, towers.query_vectors(world, towers.item_vectors, *arguments, batch=7), atol=1e-4)
+
+
+def test_same_seed_gives_the_same_vectors(config: Config, make: Callable[..., Dataset], tmp_path: Path) -> None:
+    small = make(40, 20, 8)
+    settings = _settings(config, epochs=2)
+    for name in ("one", "two"):
+        train(settings, small, tmp_path / name, _ignore)
+    for file in ("item_vectors.npy", "training.json", "query.onnx", "item.onnx"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize(("n_users", "n_items", "per_user"), [(1, 12, 12), (12, 1, 1)])
+@pytest.mark.parametrize("loss", ["full", "sampled"])
+def test_one_user_or_one_item_trains(
+    config: Config, make: Callable[..., Dataset], tmp_path: Path, n_users: int, n_items: int, per_user: int, loss: str
+) -> None:
+    result = train(_settings(config, epochs=1, loss=loss), make(n_users, n_items, per_user), tmp_path, _ignore)
+    assert np.isfinite(result.history[0]["loss"])
+    assert np.isfinite(ExportedTowers.load(tmp_path).item_vectors).all()
+
+
+def test_diverging_training_names_step_and_learning_rate(config: Config, world: Dataset, tmp_path: Path) -> None:
+    broken = replace(world, items=replace(world.items, text=np.full_like(world.items.text, np.nan)))
+    with pytest.raises(TrainingError, match=r"step 1 .*learning_rate = 0\.005"):
+        train(config, broken, tmp_path, _ignore)
+
+
+def test_loading_a_folder_without_towers_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="run the training stage again"):
+        ExportedTowers.load(tmp_path)
+
+
+def test_importing_the_room_does_not_import_tensorflow() -> None:
+    code = "import sys, recsys.model; sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'tf_keras')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
