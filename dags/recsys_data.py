@@ -17,8 +17,8 @@ before that. Wrong data and wrong settings fail at once; everything else is trie
 from datetime import timedelta
 from typing import Any
 
-from airflow.exceptions import AirflowSkipException
 from airflow.sdk import Param, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 from recsys_airflow.assets import SNAPSHOT
 from recsys_airflow.links import DataDocsLink, linked
 from recsys_airflow.retries import DEFAULT_ARGS

@@ -14,8 +14,8 @@ embedding shift, and the fall of nDCG on fresh events. Updates the asset `recsys
 
 from typing import Any
 
-from airflow.exceptions import AirflowSkipException
 from airflow.sdk import Param, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 from recsys_airflow.assets import CHAMPION, RETRAIN, SNAPSHOT
 from recsys_airflow.retries import DEFAULT_ARGS
 from recsys_airflow.runs import as_of, schedule, settings

@@ -10,6 +10,7 @@ import mlflow
 import pandas as pd
 import requests
 from matplotlib.figure import Figure
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from pydantic import JsonValue
 
@@ -51,13 +52,21 @@ def tracked_run(config: Config, run_key: str, run_name: str, tags: Mapping[str, 
     """Open the run of `run_key`, new or begun before, and yield its id."""
     with registry_errors():
         client = connect(config)
-        experiment = mlflow.set_experiment(config.experiment)
+        experiment = _experiment(config, client)
         found = client.search_runs([experiment.experiment_id], f"tags.`{RUN_KEY}` = '{run_key}'", max_results=1)
         run_id = found[0].info.run_id if found else None
         everything = {RUN_KEY: run_key, "recsys.deployment": config.name, **tags}
         name = None if run_id else run_name
         with mlflow.start_run(run_id=run_id, run_name=name, tags=everything) as run:
             yield run.info.run_id
+
+
+def _experiment(config: Config, client: mlflow.MlflowClient) -> Experiment:
+    """Open the experiment; without a server its artifacts lie under the storage root, not in the working directory."""
+    if "MLFLOW_TRACKING_URI" not in os.environ and client.get_experiment_by_name(config.experiment) is None:
+        artifacts = local_path(config.storage).resolve() / "mlartifacts"
+        client.create_experiment(config.experiment, artifact_location=str(artifacts))
+    return mlflow.set_experiment(config.experiment)
 
 
 @contextmanager
