@@ -6,8 +6,9 @@ Great Expectations and publishes immutable snapshots. Updates the asset `recsys_
 **When it runs.** Every midnight (UTC), for the day that ended. It never catches up by itself: use a backfill for
 missed days. Rerunning a day replaces that day only; the same input gives the same bytes.
 
-**By hand.** *Trigger* without params loads the last whole day before the logical date; `start` and `end` load a
-range at once. A source with a single partition (MovieLens, one file) is always read whole.
+**By hand.** *Trigger* with `start` and `end` to load a range at once; without them, the last whole day before the
+logical date is loaded, and everything when the run has no logical date. A source with a single partition (MovieLens,
+one file) is always read whole.
 
 **When it fails.** `ValidationFailedError`: too many bad rows; the log names table, expectation, observed and allowed
 value. Open *Data docs* on the task `validate`, fix the source or its mapping, clear the task. No snapshot changes
@@ -19,6 +20,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
+
 from recsys_airflow.assets import SNAPSHOT
 from recsys_airflow.links import DataDocsLink, linked
 from recsys_airflow.retries import DEFAULT_ARGS

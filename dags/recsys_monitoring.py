@@ -16,11 +16,11 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
+
+from recsys.errors import ConfigError
 from recsys_airflow.assets import CHAMPION, RETRAIN, SNAPSHOT
 from recsys_airflow.retries import DEFAULT_ARGS
 from recsys_airflow.runs import as_of, schedule, settings
-
-from recsys.errors import ConfigError
 
 
 @dag(

@@ -18,6 +18,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import AssetOrTimeSchedule, Param, chain, dag, get_current_context, task
+
 from recsys_airflow.assets import CHAMPION, RETRAIN, SNAPSHOT
 from recsys_airflow.links import MlflowRunLink, ModelVersionLink, linked
 from recsys_airflow.retries import DEFAULT_ARGS

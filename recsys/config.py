@@ -132,14 +132,15 @@ class ModelConfig(_Frozen):
     batch_size: int = Field(default=1024, ge=2)
     epochs: int = Field(default=12, ge=1)
     patience: int = Field(default=2, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     l2: float = Field(default=1e-6, ge=0)
-    dropout: float = Field(default=0.2, ge=0, lt=1)
-    id_dropout: float = Field(default=0.2, ge=0, lt=1, description="share of ids masked while training")
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    id_dropout: float = Field(default=0.2, ge=0, lt=1, description="share of item ids masked while training")
+    user_id_dropout: float = Field(default=0.5, ge=0, le=1, description="share of user ids masked while training")
     temperature: float = Field(default=0.07, gt=0)
     loss: Literal["auto", "full", "sampled"] = "auto"
     full_softmax_max_items: int = 50_000
-    max_examples_per_epoch: int = Field(default=0, ge=0, description="0 uses every training example")
+    max_examples_per_epoch: int = Field(default=150_000, ge=0, description="drawn anew each epoch; 0 uses all")
     seed: int = 11
 
 

@@ -40,17 +40,16 @@ def settings() -> "Config":
 def window(config: "Config") -> tuple[str | None, str | None]:
     """Return the days `[start, end)` to load: the run's params, else the whole days of its data interval.
 
-    A source with a single partition is always read whole.
+    A run without a data interval (triggered through the API without a logical date), and any run of a source with a
+    single partition, reads everything the source has.
     """
     context = get_current_context()
     params = context["params"]
     if params.get("start") or params.get("end"):
         return params.get("start"), params.get("end")
-    if config.partition == "all":
-        return None, None
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
-    if start is None or end is None:
-        raise ConfigError("this run has no data interval: trigger it with a logical date, or set `start` and `end`")
+    if config.partition == "all" or start is None or end is None:
+        return None, None
     return _day(start), _day(end)
 
 

@@ -17,8 +17,6 @@ from recsys.errors import TrainingError
 from recsys.features import Dataset
 from recsys.model.inputs import item_inputs, query_inputs
 
-import os
-_EARLIER = float(os.environ.get("EARLIER","0.5"))
 Batch: TypeAlias = dict[str, NDArray[np.generic] | dict[str, NDArray[np.generic]]]
 
 
@@ -38,7 +36,9 @@ def training_examples(dataset: Dataset) -> Examples:
     """Return the targets of training; raise TrainingError when train has no positive event.
 
     A pair counts once, at its first event with its greatest weight: what a user has met is never recommended again,
-    and a like after a click on the same item would teach to repeat the history's last item.
+    and a like after a click on the same item would teach to repeat the history's last item. Weights are divided by
+    the root of the user's number of examples, between counting events alike and counting users alike (evaluation
+    counts users), and scaled to a mean of 1.
     """
     events = dataset.events
     positions = np.flatnonzero(np.asarray(events.positive) & (np.asarray(events.split) == 0)).astype(np.int64)
@@ -49,11 +49,8 @@ def training_examples(dataset: Dataset) -> Examples:
     _, first, inverse = np.unique(pairs, return_index=True, return_inverse=True)
     weights = np.zeros(len(first), np.float32)
     np.maximum.at(weights, inverse, np.asarray(events.weight)[positions])
-    import os
-    pw=float(os.environ.get("PW","0"))
-    n=np.bincount(user_rows[first])[user_rows[first]]
-    w=n**-pw; weights=(weights*w/w.mean()).astype(np.float32)
-    return Examples(positions[first], user_rows[first], weights)
+    weights /= np.sqrt(np.bincount(user_rows[first])[user_rows[first]])
+    return Examples(positions[first], user_rows[first], (weights / weights.mean()).astype(np.float32))
 
 
 def catalogue_rows(dataset: Dataset) -> NDArray[np.int64]:
@@ -117,10 +114,11 @@ class Batches:
         }
 
     def _draw_ends(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        # A recommendation is judged by all that a user turns to afterwards, not by the next event alone: a history
+        # ends anywhere before its target, at the user's beginning too, which also trains the answer to new users.
         positions = self._examples.positions
         first = np.asarray(self._dataset.events.offsets)[self._examples.user_rows]
-        earlier = first + (generator.random(len(positions)) * (positions - first + 1)).astype(np.int64)
-        return np.where(generator.random(len(positions)) < _EARLIER, earlier, positions)
+        return first + (generator.random(len(positions)) * (positions - first + 1)).astype(np.int64)
 
 
 def _ahead(makers: list[Callable[[], Batch]]) -> Iterator[Batch]:

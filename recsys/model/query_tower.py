@@ -8,8 +8,6 @@ from recsys.model.item_tower import embed_known, mask_ids
 from recsys.model.sizes import N_HOURS, N_KINDS, N_WEEKDAYS, Sizes
 
 N_GAPS = 32  # log2 buckets of hours: 2**31 hours is longer than any history
-import os
-_UD=float(os.environ.get("UD","0.2"))
 _N_HEADS = 2  # two poolings: one can follow the last events, the other the long-term taste
 _MASKED = -1e9  # logit of padding; exp of it is 0 in float32
 
@@ -24,7 +22,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
         super().__init__(name="query_tower")
-        self._id_dropout = config.id_dropout
+        self._id_dropout = config.user_id_dropout
         self._pool = HistoryPooling(sizes)
         self._users = _embedding(sizes.n_user_ids, sizes.dim)
         self._demographics = [_embedding(n, sizes.dim) for n in sizes.n_demographics]
@@ -36,7 +34,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
         """Return unit vectors float32[B, D]."""
-        users = mask_ids(inputs["user"], _UD) if training else inputs["user"]
+        users = mask_ids(inputs["user"], self._id_dropout) if training else inputs["user"]
         pooled, last, length = self._pool(inputs)
         user = embed_known(self._users, users)
         person = _sum_known(self._demographics, inputs["demographics"], user)

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recsys.config import Config
 from recsys.features import Dataset
 from recsys.model.exported import TRAINING_FILE
@@ -35,7 +38,8 @@ def train_towers(
     started = time.perf_counter()
     trainer = Trainer(config.model, dataset)
     history: list[dict[str, float]] = []
-    best_epoch, best_value, best_weights = 0, -math.inf, trainer.weights()
+    best_weights: list[NDArray[np.float32]] = []
+    best_epoch, best_value = 0, -math.inf
     for epoch in range(1, config.model.epochs + 1):
         record = trainer.epoch(epoch)
         history.append(record)

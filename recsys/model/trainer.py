@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,12 @@ from recsys.model.retrieval import TwoTower, with_history_vectors
 from recsys.model.sizes import Sizes
 from recsys.model.validation import ndcg_at_k
 
+Array: TypeAlias = NDArray[np.generic]
+
 _VALIDATION = 1  # the split's number in EventArrays
 _CHUNK = 8192  # items encoded at a time outside training
 _MAX_VALIDATION_USERS = 5000  # the mean over 5,000 users has a standard error of about 0.003
+_AVERAGE = 0.99  # weights are averaged over about the last 100 steps, which are noisier than they are wrong
 _CLIP_NORM = 1.0  # a rare batch must not undo an epoch
 
 
@@ -41,7 +45,9 @@ class Trainer:
         self._batches = Batches(dataset, examples, config.history_length, self.full)
         self._catalogue = _tensors(item_inputs(dataset.items, rows)) if self.full else None
         self._model = TwoTower(config, self._sizes, self.full)
-        self._optimizer = tf.keras.optimizers.Adam(config.learning_rate, clipnorm=None, global_clipnorm=_CLIP_NORM)
+        self._optimizer = tf.keras.optimizers.Adam(config.learning_rate, global_clipnorm=_CLIP_NORM)
+        # Shorter at first, or the first epochs would be averaged with the random start.
+        self._average = tf.train.ExponentialMovingAverage(_AVERAGE, num_updates=self._optimizer.iterations)
         self._step = tf.function(self._train_step, reduce_retracing=True)
         self._encode = tf.function(self._model.item_tower, reduce_retracing=True)
         self._heldout = _draw(heldout(dataset, _VALIDATION), config.seed)
@@ -54,8 +60,8 @@ class Trainer:
         return int(sum(np.prod(variable.shape) for variable in self._model.trainable_variables))
 
     def weights(self) -> list[NDArray[np.float32]]:
-        """Return a copy of every weight."""
-        return [variable.numpy().copy() for variable in self._model.trainable_variables]
+        """Return a copy of every weight, averaged over the last steps."""
+        return [self._average.average(variable).numpy().copy() for variable in self._model.trainable_variables]
 
     def restore(self, weights: list[NDArray[np.float32]]) -> None:
         """Put weights back."""
@@ -105,14 +111,18 @@ class Trainer:
             loss = self._model.compute_loss(inputs, training=True)
         variables = self._model.trainable_variables
         self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        self._average.apply(variables)
         return loss
 
     def _validate(self) -> float:
         if not self.has_validation:
             return 0.0
+        current = [variable.numpy().copy() for variable in self._model.trainable_variables]
+        self.restore(self.weights())
         vectors, held = self.item_vectors(), self._heldout
         value = ndcg_at_k(self._queries(held, vectors), vectors, held.relevant, held.seen)
-        return 0.0 if math.isnan(value) else value
+        self.restore(current)
+        return value
 
     def _queries(self, held: Heldout, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         inputs = query_inputs(
@@ -130,7 +140,7 @@ class Trainer:
         return np.concatenate(parts)
 
 
-def _tensors(arrays: Batch) -> dict[str, "tf.Tensor"]:
+def _tensors(arrays: Mapping[str, Array | dict[str, Array]]) -> dict[str, "tf.Tensor"]:
     return {
         name: _tensors(value) if isinstance(value, dict) else tf.convert_to_tensor(value)
         for name, value in arrays.items()

@@ -13,14 +13,15 @@ def ingest(config: Config, start: str | None = None, end: str | None = None) -> 
     """Read `[start, end)` from the source through the privacy door into staged partitions.
 
     `None` stands for the source's own first or last day. Returns `{"partitions": [...]}` with the staged address and
-    the counts of what was kept and withheld, one entry per partition.
+    the counts of what was kept and withheld, one entry per partition; none when the source has no day in `[start, end)`.
     """
     from recsys.data import ingest_range, open_source
 
     source = open_source(config)
     first, last = source.interval()
     begin, finish = moment_of(start) or first, moment_of(end) or last
-    return {"partitions": ingest_range(config, source, begin, finish)}
+    outside = begin < finish and (begin >= last or finish <= first)
+    return {"partitions": [] if outside else ingest_range(config, source, begin, finish)}
 
 
 def validate(config: Config, partitions: list[Json]) -> Json:

@@ -1,0 +1,70 @@
+# One entry for everything: `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+DATASET ?= demo
+DATA_DIR ?=
+CONFIG ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+DEMO_ARGS := --dataset $(DATASET) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)") $(if $(CONFIG),--config "$(CONFIG)")
+
+.PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Create .venv and install the locked dependencies
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+		|| { echo "Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is: $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null \
+		|| { echo "A C++ compiler is needed to build annoy. Try: apt-get install g++"; exit 1; }
+	@echo "installing into $(VENV)"
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV) \
+		|| { echo "The venv module is needed. Try: apt-get install python3-venv"; exit 1; }
+	@$(RUN) -m uv --version >/dev/null 2>&1 || $(RUN) -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	@$(RUN) -m uv pip install --quiet --python $(RUN) --require-hashes -r requirements.lock
+	@$(RUN) -m uv pip install --quiet --python $(RUN) --no-deps -e .
+	@touch $@
+
+demo: setup ## Start Airflow and MLflow, run the loop to a champion (DATASET=demo|movielens-1m|movielens-100k, DATA_DIR=, CONFIG=)
+	@$(RUN) -m recsys.stack demo $(DEMO_ARGS)
+
+down: ## Stop every process of the stack
+	@if test -x $(RUN); then $(RUN) -m recsys.stack down; fi
+
+status: ## Say what runs, and where
+	@$(RUN) -m recsys.stack status
+
+clean: down ## Stop everything and remove all state
+	@rm -rf state
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+test: setup ## Run every test
+	@$(RUN) -m pytest
+
+test-unit: setup ## Run the tests that start no servers
+	@$(RUN) -m pytest -m "not e2e"
+
+test-e2e: setup ## Run the loop through the real Airflow and MLflow
+	@$(RUN) -m pytest -m e2e
+
+lint: setup ## Check style and format
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+types: setup ## Check types strictly
+	@$(RUN) -m mypy
+
+arch: setup ## Check who imports whom
+	@$(VENV)/bin/lint-imports
+
+lock: setup ## Resolve the dependencies anew into requirements.lock
+	@$(RUN) -m uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+
+screenshots: setup ## Take the README's pictures from the running stack
+	@$(RUN) docs/screenshots.py

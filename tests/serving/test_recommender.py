@@ -1,0 +1,131 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.errors import DataError, StorageError
+from recsys.index import ExactIndex
+from recsys.registry import load_bundle
+from recsys.serving import BundleRecommender, FramePredictor
+
+LATER = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class EmptyIndex:
+    """An index that finds nothing, as an approximate one may."""
+
+    def __init__(self, n_items: int) -> None:
+        self.n_items = n_items
+
+    def query(self, vectors: np.ndarray, k: int, search_k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((len(vectors), k), -1, np.int32), np.full((len(vectors), k), -np.inf, np.float32)
+
+
+@pytest.fixture(scope="module")
+def recommender(place: Any) -> BundleRecommender:
+    return BundleRecommender.open(place.bundle, place.index)
+
+
+def _seen(place: Any, user: str) -> set[str]:
+    row = place.dataset.users.ids.tolist().index(user)
+    events = place.dataset.events
+    return {str(place.dataset.items.ids[item]) for item in events.item[events.offsets[row] : events.offsets[row + 1]]}
+
+
+def test_every_list_is_what_brute_force_ranks(place: Any, recommender: BundleRecommender) -> None:
+    vectors = load_bundle(place.bundle).towers.item_vectors
+    ids = place.dataset.items.ids
+    for user in place.dataset.users.ids.tolist():
+        found = recommender.recommend(user, 10)
+        scores = vectors @ recommender.query_vector(user)
+        allowed = [i for i in np.argsort(-scores, kind="stable") if ids[i] not in _seen(place, user) | {"i037", "i038"}]
+        assert [each.item_id for each in found] == [str(ids[i]) for i in allowed[:10]]
+        assert [each.rank for each in found] == list(range(1, 11))
+
+
+def test_unpublished_and_expired_items_are_left_out_at_their_time(recommender: BundleRecommender) -> None:
+    now = {each.item_id for each in recommender.recommend(None, 40)}
+    assert not {"i037", "i038"} & now
+    assert "i037" in {each.item_id for each in recommender.recommend(None, 40, at=datetime(2026, 1, 1, 1, tzinfo=UTC))}
+    assert "i038" in {each.item_id for each in recommender.recommend(None, 40, at=datetime(2028, 1, 1, tzinfo=UTC))}
+
+
+def test_k_beyond_the_catalogue_gives_what_there_is(recommender: BundleRecommender) -> None:
+    assert len(recommender.recommend(None, 1000)) == 38
+    with pytest.raises(ValueError, match="k must be >= 1"):
+        recommender.recommend(None, 0)
+
+
+def test_an_index_that_finds_too_little_is_backed_by_exact_search(place: Any) -> None:
+    bundle = load_bundle(place.bundle)
+    exact = BundleRecommender(bundle, ExactIndex(bundle.towers.item_vectors))
+    poor = BundleRecommender(bundle, EmptyIndex(bundle.info.n_items))
+    assert poor.recommend("u001", 5) == exact.recommend("u001", 5)
+    assert poor.n_exact == 1
+    assert exact.n_exact == 0
+
+
+def test_warm_users_are_told_which_item_of_theirs_is_near(place: Any, recommender: BundleRecommender) -> None:
+    for each in recommender.recommend("u001", 5):
+        words, title = each.reason.split(" Title ")
+        assert words in ("because you watched", "because you liked")
+        assert f"i{int(title):03d}" in _seen(place, "u001")
+
+
+def test_newcomers_are_told_whom_an_item_is_popular_with(recommender: BundleRecommender) -> None:
+    reasons = {each.reason for each in recommender.recommend(None, 40, demographics={"age": "25-34"})}
+    assert "popular with people like you: age 25-34" in reasons
+    assert not any("18-24" in reason for reason in reasons)
+
+
+def test_demographics_change_a_newcomers_list(recommender: BundleRecommender) -> None:
+    young = [each.item_id for each in recommender.recommend(None, 10, demographics={"age": "18-24"})]
+    older = [each.item_id for each in recommender.recommend(None, 10, demographics={"age": "35-44"})]
+    assert young != older
+
+
+def test_an_unknown_label_counts_as_unknown_and_an_unknown_column_is_refused(recommender: BundleRecommender) -> None:
+    assert recommender.recommend(None, 5, demographics={"age": "x"}) == recommender.recommend(None, 5)
+    with pytest.raises(DataError, match="shoe"):
+        recommender.recommend(None, 5, demographics={"shoe": "44"})
+
+
+def test_a_newcomers_first_events_enter_history_and_are_not_recommended_again(recommender: BundleRecommender) -> None:
+    before = recommender.recommend(None, 5, at=LATER)
+    history = [(before[0].item_id, "like", LATER - timedelta(hours=1)), ("nowhere", "view", LATER)]
+    after = recommender.recommend(None, 5, history=history, at=LATER)
+    assert before[0].item_id not in {each.item_id for each in after}
+    assert after[0].reason == f"because you liked {before[0].title}"
+    with pytest.raises(DataError, match="history events"):
+        recommender.recommend(None, 5, history=[("i001", "stare", LATER)])
+
+
+def test_a_disliked_item_hides_itself_without_becoming_a_taste(recommender: BundleRecommender) -> None:
+    first = recommender.recommend(None, 3, at=LATER)
+    after = recommender.recommend(None, 2, history=[(first[0].item_id, "dislike", LATER)], at=LATER)
+    assert [each.item_id for each in after] == [each.item_id for each in first[1:]]
+
+
+def test_events_after_the_asked_time_are_not_known_yet(place: Any, recommender: BundleRecommender) -> None:
+    long_ago = datetime(2025, 12, 31, tzinfo=UTC)
+    known, newcomer = recommender.query_vector("u001", long_ago), recommender.query_vector("u002", long_ago)
+    assert np.isfinite(known).all() and np.isfinite(newcomer).all()
+    assert _seen(place, "u001") & {each.item_id for each in recommender.recommend("u001", 40, at=long_ago)}
+
+
+def test_index_of_another_bundle_is_refused(place: Any) -> None:
+    with pytest.raises(StorageError, match="same items"):
+        BundleRecommender(load_bundle(place.bundle), EmptyIndex(3))
+
+
+def test_frames_answer_users_newcomers_and_missing_cells(place: Any) -> None:
+    predictor = FramePredictor.open(place.bundle, place.index)
+    requests = pd.DataFrame({"user_id": ["u001", "new,\n☃", None], "k": [2, 3, None], "age": [None, "25-34", None]})
+    answer = predictor.predict(requests)
+    assert list(answer.columns) == ["user_id", "item_id", "title", "score", "rank", "reason"]
+    assert answer.groupby("user_id").size().to_dict() == {"u001": 2, "new,\n☃": 3, "": 10}
+    assert predictor.predict(pd.DataFrame({"user_id": pd.Series([], dtype=str)})).empty
+    with pytest.raises(ValueError, match="hour must be"):
+        predictor.predict(pd.DataFrame({"user_id": ["u001"], "hour": [24]}))
