@@ -1,5 +1,6 @@
 """From tables to a training set, published once per input."""
 
+import shutil
 from dataclasses import replace
 from datetime import datetime
 
@@ -8,36 +9,41 @@ import polars as pl
 
 from recsys.config import Config, FeaturesConfig
 from recsys.data import read_table
+from recsys.errors import StorageError
 from recsys.features.dataset import Dataset, EventArrays
 from recsys.features.encode import encode_items, encode_users
-from recsys.features.events import KIND, POSITIVE, evidence
+from recsys.features.events import ITEM_ROW, KIND, POSITIVE, USED, USER_ROW, by_meeting, evidence, in_time, strongest
 from recsys.features.fit import fit_spec, fit_text
 from recsys.features.spec import FeatureSpec, encode
-from recsys.features.split import SPLIT, TRAIN, cutoffs_of, with_split
+from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, check_split, cutoffs_of, with_split
 from recsys.features.text import TextModel
 from recsys.schema import DEVICE, ITEM_ID, ITEMS, PRIVATE_USERS, TIMESTAMP, USER_ID, WEIGHT
-from recsys.storage import current, digest_of, join, local_path, publish, verify
+from recsys.storage import current, digest_of, is_local, join, local_path, publish, verify
 
-_ROW = "row"
+_FORMAT = 2  # raise it when equal input gives other arrays than before, so that nothing stale is reused
 
 
 def build_features(config: Config, dataset_uri: str) -> str:
     """Build and publish the training set of a dataset; what was built before from equal input is returned as it is."""
-    key = digest_of({"dataset": dataset_uri.rsplit("/", 1)[-1], "features": config.features.model_dump(mode="json")})
-    base = join(config.storage, "features", key)
-    if uri := current(base):
-        verify(uri)
+    source = dataset_uri.rstrip("/").rsplit("/", 1)[-1]
+    settings = config.features.model_dump(mode="json")
+    base = join(config.storage, "features", digest_of({"dataset": source, "features": settings, "format": _FORMAT}))
+    if uri := _intact(base):
         return uri
-    tables = {name: read_table(dataset_uri, name).collect() for name in ("interactions", "users", "items")}
-    dataset = frames_to_dataset(config.features, tables["interactions"], tables["users"], tables["items"])
-    with publish(base, {"dataset": dataset_uri.rsplit("/", 1)[-1]}) as publication:
+    interactions = read_table(dataset_uri, "interactions").select(USED).collect()
+    users, items = read_table(dataset_uri, "users").collect(), read_table(dataset_uri, "items").collect()
+    dataset = frames_to_dataset(config.features, interactions, users, items)
+    with publish(base, {"dataset": source, "format": _FORMAT}) as publication:
         dataset.save(publication.path)
     return publication.uri
 
 
 def load_dataset(uri: str) -> Dataset:
-    """Open a published training set."""
-    return Dataset.load(local_path(uri))
+    """Open a published training set; raise StorageError when it is absent or damaged."""
+    try:
+        return Dataset.load(local_path(uri))
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise StorageError(f"cannot read the features {uri}: {error}; run the features stage again") from error
 
 
 def frames_to_dataset(
@@ -46,20 +52,31 @@ def frames_to_dataset(
     users: pl.DataFrame,
     items: pl.DataFrame,
     cutoffs: tuple[datetime, datetime] | None = None,
+    *,
+    as_of: datetime | None = None,
 ) -> Dataset:
     """Return the training set of three tables; `cutoffs` are the starts of validation and test, else by share.
 
-    Raises DataError when there is no positive event or a split is empty.
+    Ages of items count at `as_of`, by default at the last training event. Equal cutoffs ask for no validation. Raises
+    DataError when there is no positive event or a split that was asked for is empty.
     """
-    events = evidence(interactions, config)
-    chosen = cutoffs or cutoffs_of(events.filter(POSITIVE), config)
-    events = with_split(events, POSITIVE, chosen)
-    users = _complete(users, PRIVATE_USERS, USER_ID, events[USER_ID])
-    items = _complete(items, ITEMS, ITEM_ID, events[ITEM_ID])
+    weighed = evidence(interactions, config)
+    users = _complete(users, PRIVATE_USERS, USER_ID, weighed[USER_ID])
+    items = _complete(items, ITEMS, ITEM_ID, weighed[ITEM_ID])
+    meetings: pl.DataFrame = by_meeting(_with_rows(weighed, users, items))
+    chosen = cutoffs or cutoffs_of(strongest(meetings).filter(POSITIVE), config)
+    events = _per_split(meetings, chosen)
+    check_split(events, POSITIVE, validated=cutoffs is None or cutoffs[0] != cutoffs[1])
     train = events.filter(pl.col(POSITIVE) & (pl.col(SPLIT) == TRAIN))
-    spec = fit_spec(config, train, users, items, chosen, {"n_read": len(interactions), "n_events": len(events)})
+    info = {
+        "n_read": len(interactions),
+        "n_ignored": len(interactions) - len(weighed),
+        "n_merged": len(weighed) - len(events),
+        "n_events": len(events),
+    }
+    spec = fit_spec(config, train, users, items, cutoffs=chosen, as_of=as_of, info=dict(info))
     text_model = fit_text(config, train, items)
-    arrays = _event_arrays(events, users, items, spec)
+    arrays = _event_arrays(events, len(users), spec)
     counts = np.bincount(arrays.item[arrays.positive & (arrays.split == TRAIN)], minlength=len(items))
     encoded = replace(encode_items(spec, text_model, items), train_count=counts.astype(np.int64))
     return Dataset(spec, text_model, encoded, encode_users(spec, users), arrays, items, users)
@@ -74,23 +91,50 @@ def reindex(dataset: Dataset, spec: FeatureSpec, text_model: TextModel) -> Datas
     return replace(dataset, spec=spec, text_model=text_model, items=items, users=users, events=events)
 
 
+def _intact(base: str) -> str | None:
+    """Return what was published if it is whole; remove it if damaged, as a rebuild has the same address."""
+    uri = current(base)
+    try:
+        if uri:
+            verify(uri)
+    except StorageError:
+        if not is_local(uri or ""):
+            raise
+        shutil.rmtree(local_path(uri or ""), ignore_errors=True)
+        return None
+    return uri
+
+
+def _per_split(meetings: pl.DataFrame, cutoffs: tuple[datetime, datetime]) -> pl.DataFrame:
+    """Merge each meeting within its split: what follows a cut must not take the place of what came before it."""
+    rows = with_split(meetings, cutoffs)
+    parts = [strongest(rows.filter(pl.col(SPLIT) == split)) for split in (TRAIN, VALIDATION, TEST)]
+    events: pl.DataFrame = in_time(pl.concat(parts))
+    return events
+
+
 def _complete(table: pl.DataFrame, schema: dict[str, pl.DataType], key: str, named: pl.Series) -> pl.DataFrame:
-    """Add a row for every id the events name and the table lacks; sort by id."""
-    known = table if table.width else pl.DataFrame(schema=schema)
+    """Add a row for every id the events name and the table lacks; one row per id, the last, sorted by id."""
+    known = table.unique(key, keep="last", maintain_order=True) if table.width else pl.DataFrame(schema=schema)
     lacking = named.unique().to_frame(key).join(known.select(key), on=key, how="anti")
     return pl.concat([known, lacking], how="diagonal").sort(key)
 
 
-def _event_arrays(events: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame, spec: FeatureSpec) -> EventArrays:
-    rows = events.join(items.select(ITEM_ID).with_row_index(_ROW), on=ITEM_ID, how="left", maintain_order="left")
-    owners = events.join(users.select(USER_ID).with_row_index(_ROW), on=USER_ID, how="left", maintain_order="left")
-    counts = np.bincount(owners[_ROW].to_numpy(), minlength=len(users))
+def _with_rows(events: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Add each event's user row and item row, which sort as the ids do and much faster."""
+    for table, key, row in ((users, USER_ID, USER_ROW), (items, ITEM_ID, ITEM_ROW)):
+        events = events.join(table.select(key).with_row_index(row), on=key, how="left", maintain_order="left")
+    return events
+
+
+def _event_arrays(events: pl.DataFrame, n_users: int, spec: FeatureSpec) -> EventArrays:
+    counts = np.bincount(events[USER_ROW].to_numpy(), minlength=n_users)
     devices = pl.DataFrame({DEVICE: spec.device_vocab, "code": range(1, len(spec.device_vocab) + 1)}).cast(
         {DEVICE: pl.String, "code": pl.Int32}
     )
     device = events.select(DEVICE).join(devices, on=DEVICE, how="left", maintain_order="left")["code"].fill_null(0)
     return EventArrays(
-        item=rows[_ROW].to_numpy().astype(np.int32),
+        item=events[ITEM_ROW].to_numpy().astype(np.int32),
         kind=events[KIND].to_numpy().astype(np.int8),
         weight=events[WEIGHT].to_numpy().astype(np.float32),
         timestamp=events[TIMESTAMP].dt.epoch("s").to_numpy().astype(np.int64),

@@ -1,8 +1,9 @@
 """The arrays of one training set, and their folder of `.npy` and Parquet files."""
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -57,6 +58,11 @@ class EventArrays:
     split: NDArray[np.int8]
     offsets: NDArray[np.int64]
 
+    @cached_property
+    def positive_positions(self) -> NDArray[np.int64]:
+        """Return the places of positive events, in order; computed once, as every batch of histories needs them."""
+        return np.flatnonzero(self.positive)
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -81,8 +87,8 @@ class Dataset:
                 np.save(folder / f"{_prefix(type(room))}_{name}.npy", array, allow_pickle=False)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; large arrays stay on disk until they are touched."""
+    def load(cls, folder: Path, mmap: bool = True) -> Self:
+        """Read what `save` wrote; with `mmap` large arrays stay on disk until they are touched."""
         items, users = pl.read_parquet(folder / "items.parquet"), pl.read_parquet(folder / "users.parquet")
         return cls(
             spec=FeatureSpec.load(folder),
@@ -91,10 +97,10 @@ class Dataset:
                 ids=strings(items[ITEM_ID]),
                 titles=strings(items[TITLE]),
                 category_names=category_names(items),
-                **_read(folder, ItemArrays),
+                **_read(folder, ItemArrays, mmap),
             ),
-            users=UserArrays(ids=strings(users[USER_ID]), **_read(folder, UserArrays)),
-            events=EventArrays(**_read(folder, EventArrays)),
+            users=UserArrays(ids=strings(users[USER_ID]), **_read(folder, UserArrays, mmap)),
+            events=EventArrays(**_read(folder, EventArrays, mmap)),
             items_frame=items,
             users_frame=users,
         )
@@ -107,7 +113,7 @@ def strings(column: pl.Series) -> NDArray[np.str_]:
 
 def category_names(items: pl.DataFrame) -> list[list[str]]:
     """Return each item's category names; an empty list where there are none."""
-    return [[name for name in names or [] if name is not None] for name_list in [items[CATEGORIES].to_list()] for names in name_list]
+    return [[name for name in names or [] if name is not None] for names in items[CATEGORIES].to_list()]
 
 
 _STRINGS = ("ids", "titles", "category_names")
@@ -121,6 +127,6 @@ def _numeric(room: ItemArrays | UserArrays | EventArrays) -> dict[str, NDArray[n
     return {field.name: getattr(room, field.name) for field in fields(room) if field.name not in _STRINGS}
 
 
-def _read(folder: Path, kind: type) -> dict[str, NDArray[np.generic]]:
+def _read(folder: Path, kind: type, mmap: bool) -> dict[str, Any]:  # Any: each array has the type its field states
     names = [field.name for field in fields(kind) if field.name not in _STRINGS]
-    return {name: np.load(folder / f"{_prefix(kind)}_{name}.npy", mmap_mode="r") for name in names}
+    return {name: np.load(folder / f"{_prefix(kind)}_{name}.npy", mmap_mode="r" if mmap else None) for name in names}

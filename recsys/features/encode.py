@@ -28,8 +28,9 @@ def encode_items(spec: FeatureSpec, text_model: TextModel, items: pl.DataFrame) 
     """Return item arrays of an items table in its row order; `train_count` is 0 (`frames_to_dataset` fills it in)."""
     names = category_names(items)
     categories = np.zeros((len(items), spec.max_categories), np.int32)
-    for row, known in enumerate(names):
-        places = encode(known, spec.category_vocab)[: spec.max_categories] if known else np.zeros(0, np.int32)
+    codes = {name: code for code, name in enumerate(spec.category_vocab, 1)}
+    for row, own in enumerate(names):
+        places = [codes[name] for name in dict.fromkeys(own) if name in codes][: spec.max_categories]
         categories[row, : len(places)] = places
     raw = raw_numeric(items, datetime.fromisoformat(spec.as_of))
     missing = np.isnan(raw)
@@ -75,12 +76,13 @@ def texts(items: pl.DataFrame) -> list[str]:
 
 
 def raw_numeric(items: pl.DataFrame, as_of: datetime) -> NDArray[np.float64]:
-    """Return float64[n, 2]: log(1 + age in days at `as_of`), log(1 + duration in seconds); NaN where missing."""
+    """Return float64[n, 2]: log(1 + age in days at `as_of`), log(1 + duration in seconds); NaN if not finite."""
     published = _epoch_seconds(items[PUBLISHED_AT]).astype(np.float64)
     age_days = np.maximum(as_of.timestamp() - published, 0) / _SECONDS_PER_DAY
     age_days[items[PUBLISHED_AT].is_null().to_numpy()] = np.nan
-    duration = items[DURATION_S].fill_null(float("nan")).to_numpy().astype(np.float64)
-    return np.log1p(np.column_stack([age_days, np.maximum(duration, 0)]))
+    duration = items[DURATION_S].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    logs: NDArray[np.float64] = np.log1p(np.column_stack([age_days, np.maximum(duration, 0)]))
+    return np.where(np.isfinite(logs), logs, np.nan)
 
 
 def _epoch_seconds(column: pl.Series) -> NDArray[np.int64]:

@@ -12,14 +12,33 @@ from recsys.schema import DEVICE, EVENT, EVENT_ID, EVENT_KINDS, ITEM_ID, TIMESTA
 
 KIND = "kind"
 POSITIVE = "positive"
+USER_ROW = "user_row"
+ITEM_ROW = "item_row"
+USED = (EVENT_ID, USER_ID, ITEM_ID, EVENT, VALUE, TIMESTAMP, DEVICE)
 _DAY = "day"
+_MEETING = (USER_ROW, ITEM_ROW, _DAY)
+
+
+def evidence(interactions: pl.DataFrame, config: FeaturesConfig) -> pl.DataFrame:
+    """Return the events that say something about taste, weighed; raise DataError when none is positive."""
+    kinds = interactions[EVENT].unique().to_list()
+    if unknown := [kind for kind in kinds if kind not in EVENT_KINDS]:
+        raise DataError(f"events must be one of {EVENT_KINDS}; got {sorted(map(str, unknown))}: validate first")
+    events: pl.DataFrame = weigh(interactions.select(USED), config)
+    if not events[POSITIVE].any():
+        raise DataError(
+            f"none of {len(interactions)} events is positive; load more days or check features.event_weights and "
+            "features.min_rating"
+        )
+    return events
 
 
 @nw.narwhalify
 def weigh(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> nw.DataFrame[pl.DataFrame]:
     """Add weight, kind (from 1) and whether the event is positive; drop events that say nothing about taste.
 
-    Positive is a weight above 0 and, for ratings, a value of at least `min_rating`. Dislikes stay, never positive.
+    Positive is a weight above 0 and, for ratings, a value of at least `min_rating`, where no value counts as 0.
+    Dislikes and poor ratings stay, never positive.
     """
     weights = [config.event_weights.get(kind, 0.0) for kind in EVENT_KINDS]
     kinds = list(range(1, len(EVENT_KINDS) + 1))
@@ -28,32 +47,37 @@ def weigh(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> n
         nw.col(EVENT).replace_strict(names, kinds, return_dtype=nw.Int8).alias(KIND),
         nw.col(EVENT).replace_strict(names, weights, return_dtype=nw.Float32).alias(WEIGHT),
     )
-    poor = (nw.col(EVENT) == "rating") & (nw.col(VALUE).fill_null(0.0) < config.min_rating)
+    value = nw.col(VALUE).cast(nw.Float64).fill_nan(None).fill_null(0.0)
+    poor = (nw.col(EVENT) == "rating") & (value < config.min_rating)
     rows = rows.with_columns(((nw.col(WEIGHT) > 0) & ~poor).alias(POSITIVE))
-    return rows.filter(nw.col(POSITIVE) | (nw.col(EVENT) == "dislike") | poor)
+    return rows.filter(nw.col(POSITIVE) | (nw.col(EVENT) == "dislike") | poor).drop(EVENT, VALUE)
 
 
 @nw.narwhalify
-def strongest_per_day(events: nw.DataFrame[pl.DataFrame]) -> nw.DataFrame[pl.DataFrame]:
-    """Keep one row per (user, item, day): the positive one of greatest weight, then the latest, then by event id.
+def by_meeting(events: nw.DataFrame[pl.DataFrame]) -> nw.DataFrame[pl.DataFrame]:
+    """Sort events so that those of one user, item and UTC day stand together, the strongest last.
 
-    A view, the click before it and the like after it are one meeting, not three.
+    Strongest is a positive one, then the greatest weight, then the latest; the other columns make the order total, so
+    that equal events in any order give equal bytes.
     """
-    order = [USER_ID, ITEM_ID, _DAY, POSITIVE, WEIGHT, TIMESTAMP, EVENT_ID]
-    rows = events.with_columns(nw.col(TIMESTAMP).dt.truncate("1d").alias(_DAY)).sort(order)
-    return rows.unique([USER_ID, ITEM_ID, _DAY], keep="last", order_by=order).drop(_DAY)
+    day = nw.col(TIMESTAMP).dt.truncate("1d")
+    ties = (POSITIVE, WEIGHT, TIMESTAMP, EVENT_ID, KIND, DEVICE)
+    return events.with_columns(day.alias(_DAY)).sort(*_MEETING, *ties)
 
 
-def evidence(interactions: pl.DataFrame, config: FeaturesConfig) -> pl.DataFrame:
-    """Return weighted, deduplicated events sorted by user, time and event id.
+@nw.narwhalify
+def strongest(events: nw.DataFrame[pl.DataFrame]) -> nw.DataFrame[pl.DataFrame]:
+    """Keep one row per (user, item, day) of events in the order of `by_meeting`: its strongest, with its own time.
 
-    Raises DataError when none is positive.
+    A view, the click before it and the like after it are one meeting, not three; a repeated row is none.
     """
-    used = [EVENT_ID, USER_ID, ITEM_ID, EVENT, VALUE, TIMESTAMP, DEVICE]
-    weighed: pl.DataFrame = weigh(interactions.select(used), config)
-    if not weighed[POSITIVE].any():
-        raise DataError(
-            f"none of {len(interactions)} events is positive; check features.event_weights and features.min_rating"
-        )
-    strongest: pl.DataFrame = strongest_per_day(weighed)
-    return strongest.sort(USER_ID, TIMESTAMP, EVENT_ID)
+    last = nw.any_horizontal(
+        *((nw.col(name) != nw.col(name).shift(-1)).fill_null(True) for name in _MEETING), ignore_nulls=True
+    )
+    return events.filter(last)
+
+
+@nw.narwhalify
+def in_time(events: nw.DataFrame[pl.DataFrame]) -> nw.DataFrame[pl.DataFrame]:
+    """Sort meetings by user, time, event id and item, which is a total order."""
+    return events.sort(USER_ROW, TIMESTAMP, EVENT_ID, ITEM_ROW)

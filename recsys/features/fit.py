@@ -1,5 +1,6 @@
 """Fits a spec and a text model on training rows alone."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import numpy as np
@@ -7,10 +8,11 @@ import polars as pl
 from pydantic import JsonValue
 
 from recsys.config import FeaturesConfig
+from recsys.features.dataset import category_names
 from recsys.features.encode import labels, raw_numeric, texts
 from recsys.features.spec import FeatureSpec
 from recsys.features.text import TextModel
-from recsys.schema import CATEGORIES, CREATOR, DEVICE, ITEM_ID, LANGUAGE, TIMESTAMP, USER_ID
+from recsys.schema import CREATOR, DEVICE, ITEM_ID, LANGUAGE, PUBLISHED_AT, TIMESTAMP, USER_ID
 
 
 def fit_spec(
@@ -18,19 +20,23 @@ def fit_spec(
     train: pl.DataFrame,
     users: pl.DataFrame,
     items: pl.DataFrame,
+    *,
     cutoffs: tuple[datetime, datetime],
+    as_of: datetime | None,
     info: dict[str, JsonValue],
 ) -> FeatureSpec:
-    """Return the spec of positive training events `train`; rare users and items get no id of their own."""
+    """Return the spec of positive training events `train`; rare users and items get no id of their own.
+
+    Ages of items count at `as_of`, by default at the last training event.
+    """
     known_items = items.filter(pl.col(ITEM_ID).is_in(train[ITEM_ID].unique().implode()))
     known_users = users.filter(pl.col(USER_ID).is_in(train[USER_ID].unique().implode()))
-    as_of = train[TIMESTAMP].max()
-    assert isinstance(as_of, datetime)
+    as_of = as_of or _end(train)
     raw = raw_numeric(known_items, as_of)
     return FeatureSpec(
         item_vocab=_frequent(train[ITEM_ID], config.min_item_events),
         user_vocab=_frequent(train[USER_ID], config.min_user_events),
-        category_vocab=_distinct(known_items[CATEGORIES].explode(empty_as_null=True).to_list()),
+        category_vocab=_distinct(name for names in category_names(known_items) for name in names),
         creator_vocab=_distinct(known_items[CREATOR].to_list()),
         language_vocab=_distinct(known_items[LANGUAGE].to_list()),
         device_vocab=_distinct(train[DEVICE].to_list()),
@@ -49,9 +55,14 @@ def fit_spec(
 
 
 def fit_text(config: FeaturesConfig, train: pl.DataFrame, items: pl.DataFrame) -> TextModel:
-    """Return the text model of the items that training users met."""
-    known = items.filter(pl.col(ITEM_ID).is_in(train[ITEM_ID].unique().implode()))
-    return TextModel.fit(texts(known), config.text_dim)
+    """Return the text model of the items that training users met or that were published by the end of train."""
+    met = pl.col(ITEM_ID).is_in(train[ITEM_ID].unique().implode())
+    return TextModel.fit(texts(items.filter(met | (pl.col(PUBLISHED_AT) <= _end(train)))), config.text_dim)
+
+
+def _end(train: pl.DataFrame) -> datetime:
+    last: datetime = train.select(pl.col(TIMESTAMP).max()).item()
+    return last
 
 
 def _frequent(ids: pl.Series, at_least: int) -> list[str]:
@@ -59,7 +70,7 @@ def _frequent(ids: pl.Series, at_least: int) -> list[str]:
     return counts.filter(pl.col("count") >= at_least)[ids.name].sort().to_list()
 
 
-def _distinct(values: list[str | None]) -> list[str]:
+def _distinct(values: Iterable[str | None]) -> list[str]:
     return sorted({value for value in values if value is not None})
 
 

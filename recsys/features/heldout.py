@@ -53,9 +53,7 @@ def heldout(dataset: Dataset, split: int) -> Heldout:
     )
 
 
-def _matrix(
-    users: NDArray[np.int32], items: NDArray[np.int32], n_users: int, n_items: int
-) -> csr_matrix:
+def _matrix(users: NDArray[np.int32], items: NDArray[np.int32], n_users: int, n_items: int) -> csr_matrix:
     matrix = csr_matrix((np.ones(len(users), np.int32), (users, items)), shape=(n_users, n_items))
     matrix.sum_duplicates()
     return matrix.astype(bool)

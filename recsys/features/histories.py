@@ -33,21 +33,11 @@ def histories(
     length: int,
 ) -> HistoryBatch:
     """Return the last `length` positive events of each user before position `history_end` of the events."""
-    events = dataset.events
-    begin = np.asarray(events.offsets)[user_rows]
-    before = np.cumsum(events.positive) if not events.positive.all() else None
-    if before is None:
-        positions, limit = None, np.asarray(history_end, np.int64)
-        start = begin
-    else:
-        positions = np.flatnonzero(events.positive)
-        counts = np.concatenate([[0], before])
-        limit, start = counts[np.asarray(history_end)], counts[begin]
-    places = limit[:, None] + np.arange(-length, 0)
+    events, positions = dataset.events, dataset.events.positive_positions
+    start = np.searchsorted(positions, np.asarray(events.offsets)[user_rows])
+    places = np.searchsorted(positions, history_end)[:, None] + np.arange(-length, 0)
     inside = places >= start[:, None]
-    chosen = np.where(inside, places, 0)
-    if positions is not None:
-        chosen = positions[chosen] if len(positions) else np.zeros_like(chosen)
+    chosen = positions[np.where(inside, places, 0)]
     gap_s = np.asarray(query_time, np.int64)[:, None] - events.timestamp[chosen]
     return HistoryBatch(
         items=np.where(inside, events.item[chosen], -1).astype(np.int32),
@@ -69,5 +59,6 @@ def context_of(timestamps: NDArray[np.integer], device: NDArray[np.integer]) -> 
 
 
 def _bucket(gap_s: NDArray[np.int64]) -> NDArray[np.int64]:
-    hours = np.maximum(gap_s, 0) / _HOUR_S
-    return np.clip(np.floor(np.log2(np.maximum(hours, 0.5))) + 2, 1, _N_GAPS).astype(np.int64)
+    hours: NDArray[np.float64] = np.maximum(gap_s / _HOUR_S, 0.5)
+    buckets: NDArray[np.float64] = np.clip(np.floor(np.log2(hours)) + 2, 1, _N_GAPS)
+    return buckets.astype(np.int64)

@@ -23,16 +23,22 @@ def cutoffs_of(positives: pl.DataFrame, config: FeaturesConfig) -> tuple[datetim
     return times[validation_at], times[test_at]
 
 
-def with_split(events: pl.DataFrame, positive: str, cutoffs: tuple[datetime, datetime]) -> pl.DataFrame:
-    """Add the split column; raise DataError when a split has no positive event."""
+def with_split(events: pl.DataFrame, cutoffs: tuple[datetime, datetime]) -> pl.DataFrame:
+    """Add the split column: 0 before the first cutoff, 1 before the second, 2 from there on."""
     validation_start, test_start = cutoffs
+    if validation_start > test_start:
+        raise ValueError(f"validation must start before test; got {validation_start} and {test_start}")
     time = pl.col(TIMESTAMP)
     which = pl.when(time < validation_start).then(TRAIN).when(time < test_start).then(VALIDATION).otherwise(TEST)
-    rows = events.with_columns(which.cast(pl.Int8).alias(SPLIT))
-    sizes = [rows.filter(pl.col(positive) & (pl.col(SPLIT) == split)).height for split in (TRAIN, VALIDATION, TEST)]
-    if TRAIN in [place for place, size in enumerate(sizes) if not size] or (0 in sizes and validation_start != test_start):
+    return events.with_columns(which.cast(pl.Int8).alias(SPLIT))
+
+
+def check_split(events: pl.DataFrame, positive: str, *, validated: bool) -> None:
+    """Raise DataError when a split has no positive event; without `validated`, validation may be empty."""
+    splits = events.filter(pl.col(positive))[SPLIT]
+    train, validation, test = (int((splits == split).sum()) for split in (TRAIN, VALIDATION, TEST))
+    if not train or not test or (validated and not validation):
         raise DataError(
-            f"the temporal split needs positive events on every side; got train {sizes[0]}, validation {sizes[1]}, "
-            f"test {sizes[2]}; load more days or change features.validation_fraction and features.test_fraction"
+            f"the temporal split needs positive events on every side; got train {train}, validation {validation}, "
+            f"test {test}; load more days or change features.validation_fraction and features.test_fraction"
         )
-    return rows

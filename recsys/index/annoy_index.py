@@ -4,20 +4,22 @@ Its dot metric reduces inner products to angles by one extra dimension (Bachrach
 """
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from annoy import AnnoyIndex as Forest
 from numpy.typing import NDArray
 
-from recsys.errors import StorageError
+from recsys.errors import ConfigError, StorageError
 from recsys.index.protocol import padded
+
+if TYPE_CHECKING:
+    from annoy import AnnoyIndex as Forest
 
 
 class AnnoyIndex:
     """A built forest; `search_k` is how many nodes a query inspects."""
 
-    def __init__(self, forest: Forest, dim: int, search_k: int) -> None:
+    def __init__(self, forest: "Forest", dim: int, search_k: int) -> None:
         self._forest = forest
         self.dim = dim
         self.search_k = search_k
@@ -25,19 +27,22 @@ class AnnoyIndex:
 
     @classmethod
     def build(cls, item_vectors: NDArray[np.float32], path: Path, n_trees: int, seed: int) -> Self:
-        """Build a forest of item vectors [N, D] into a file."""
-        forest = Forest(item_vectors.shape[1], "dot")
+        """Build a forest of item vectors [N, D] into a file; raise StorageError when it cannot be written."""
+        forest = _forest(item_vectors.shape[1])
         forest.set_seed(seed)
         for row, vector in enumerate(item_vectors):
             forest.add_item(row, vector)
         forest.build(n_trees, n_jobs=1)  # one thread: the same input gives the same file
-        forest.save(str(path))
+        try:
+            forest.save(str(path))
+        except OSError as error:
+            raise StorageError(f"cannot write the index {path}: {error}; free space or fix its permissions") from error
         return cls(forest, item_vectors.shape[1], n_trees * 100)
 
     @classmethod
     def load(cls, path: Path, dim: int, search_k: int) -> Self:
         """Map a built forest into memory; raise StorageError when it cannot be read."""
-        forest = Forest(dim, "dot")
+        forest = _forest(dim)
         try:
             forest.load(str(path))
         except OSError as error:
@@ -51,5 +56,18 @@ class AnnoyIndex:
         scores = np.full((len(vectors), cut), -np.inf, np.float32)
         for place, vector in enumerate(vectors):
             found, values = self._forest.get_nns_by_vector(vector, cut, self.search_k, include_distances=True)
-            rows[place, : len(found)], scores[place, : len(found)] = found, values
+            order = np.lexsort((np.asarray(found), -np.asarray(values)))  # Annoy leaves the order of equal scores open
+            rows[place, : len(found)] = np.asarray(found)[order]
+            scores[place, : len(found)] = np.asarray(values)[order]
         return padded(rows, scores, k)
+
+
+def _forest(dim: int) -> "Forest":
+    try:
+        from annoy import AnnoyIndex as Forest
+    except ImportError as error:
+        raise ConfigError(
+            "annoy is not installed; it is built from source: install a C++ compiler (apt-get install g++), "
+            "then run `make setup`"
+        ) from error
+    return Forest(dim, "dot")

@@ -24,6 +24,18 @@ class ExactIndex:
         for begin in range(0, len(vectors), step):
             part = slice(begin, begin + step)
             scores = vectors[part] @ self._vectors.T
-            order = np.argsort(-scores, axis=1, kind="stable")[:, :cut]
+            order = _best(scores, cut)
             rows[part], best[part] = order, np.take_along_axis(scores, order, axis=1)
         return padded(rows, best, k)
+
+
+def _best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Return int64[n, k] columns of the k highest scores per row; equal scores in column order."""
+    if k == scores.shape[1]:
+        return np.argsort(-scores, axis=1, kind="stable")
+    limits = np.partition(scores, scores.shape[1] - k, axis=1)[:, -k]
+    result = np.empty((len(scores), k), np.int64)
+    for row, limit in enumerate(limits):
+        reached = np.flatnonzero(scores[row] >= limit)  # more than k where the k-th place is tied
+        result[row] = reached[np.argsort(-scores[row, reached], kind="stable")[:k]]
+    return result

@@ -1,4 +1,4 @@
-"""The one place where TensorFlow is imported, with Keras 2, which TensorFlow Recommenders needs, and without chatter."""
+"""The one place where TensorFlow is imported: with Keras 2, as TensorFlow Recommenders needs, and without chatter."""
 
 import os
 import sys

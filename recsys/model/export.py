@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recsys.errors import TrainingError
 from recsys.features import ItemArrays
 from recsys.model._tensorflow import tf
+from recsys.model.canonical import save
 from recsys.model.exported import ITEM_FILE, QUERY_FILE, VECTORS_FILE, ExportedTowers
 from recsys.model.retrieval import TwoTower
 from recsys.model.sizes import Sizes
@@ -45,7 +46,8 @@ def _convert(tower: Tower, signature: Mapping[str, "tf.TensorSpec"], path: Path)
     traced = tf.function(lambda *tensors: tower(dict(zip(signature, tensors, strict=True))))
     # tf2onnx lists every constant it folds at level WARNING.
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    tf2onnx.convert.from_function(traced, input_signature=list(signature.values()), opset=_OPSET, output_path=str(path))
+    model, _ = tf2onnx.convert.from_function(traced, input_signature=list(signature.values()), opset=_OPSET)
+    save(model, path)
     return traced
 
 

@@ -1,4 +1,4 @@
-"""The towers' inputs, made from a dataset's arrays; the same for training, evaluation and serving, without TensorFlow."""
+"""The towers' inputs, made from a dataset's arrays; alike in training, evaluation and serving."""
 
 import numpy as np
 from numpy.typing import NDArray

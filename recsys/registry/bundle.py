@@ -4,7 +4,7 @@ User histories hold pseudonyms only.
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from recsys.errors import StorageError
 from recsys.features import Dataset
 from recsys.model import ExportedTowers
+from recsys.schema import USER_ID
 from recsys.storage import local_path, read_json, read_manifest, verify, write_json
 
 FORMAT = 1
@@ -30,7 +31,8 @@ def write_bundle(folder: Path, towers: Path, dataset: Dataset, info: dict[str, J
     """Write a bundle of exported towers and the training set they belong to into a folder being published."""
     shutil.copytree(towers, folder / "towers", ignore=shutil.ignore_patterns("MANIFEST.json"))
     (folder / "dataset").mkdir()
-    dataset.save(folder / "dataset")
+    # Serving reads encoded demographics; the labels themselves and the consent flags stay behind.
+    replace(dataset, users_frame=dataset.users_frame.select(USER_ID)).save(folder / "dataset")
     write_json(str(folder / "bundle.json"), {"format": FORMAT, **info})
 
 

@@ -10,20 +10,28 @@ from recsys.errors import StorageError
 from recsys.storage import append_line, join, local_path, locked
 
 _FIRST = "0" * 64
+_SEAL = "sha256"  # of the record itself, so that the last one is protected too
 
 
 def record_decision(root: str, record: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Append a record, chained by `previous` to the last one; returns what was written."""
+    """Append a record, chained by `previous` to the last one; returns what was written.
+
+    Raises StorageError rather than building on a ledger that was altered.
+    """
     with locked(root, "ledger"):
-        lines = _lines(root)
-        previous = _hash(lines[-1]) if lines else _FIRST
-        chained: dict[str, JsonValue] = {**record, "sequence": len(lines), "previous": previous}
+        records = read_ledger(root)
+        previous = records[-1][_SEAL] if records else _FIRST
+        chained: dict[str, JsonValue] = {**record, "sequence": len(records), "previous": previous}
+        chained[_SEAL] = _seal(chained)
         append_line(_path(root), chained)
     return chained
 
 
 def read_ledger(root: str) -> list[dict[str, JsonValue]]:
-    """Return all records; raise StorageError naming the first one that was altered, removed or reordered."""
+    """Return all records; raise StorageError naming the first one that was altered, removed or reordered.
+
+    Records cut off at the end leave a shorter, whole chain: only a copy of the last seal kept elsewhere shows that.
+    """
     records: list[dict[str, JsonValue]] = []
     previous = _FIRST
     for number, line in enumerate(_lines(root)):
@@ -31,10 +39,11 @@ def read_ledger(root: str) -> list[dict[str, JsonValue]]:
             record = json.loads(line)
         except ValueError:
             record = {}
-        if record.get("previous") != previous or record.get("sequence") != number:
+        links = (record.get("previous"), record.get("sequence"), record.get(_SEAL))
+        if links != (previous, number, _seal(record)):
             raise StorageError(f"the ledger {_path(root)} was altered at or before record {number}; restore it")
         records.append(record)
-        previous = _hash(line)
+        previous = record[_SEAL]
     return records
 
 
@@ -44,8 +53,10 @@ def _path(root: str) -> str:
 
 def _lines(root: str) -> list[str]:
     path = local_path(_path(root))
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return text.removesuffix("\n").split("\n") if text else []  # splitlines would also split at U+2028 inside a record
 
 
-def _hash(line: str) -> str:
-    return hashlib.sha256(line.encode()).hexdigest()
+def _seal(record: Mapping[str, JsonValue]) -> str:
+    content = {name: value for name, value in record.items() if name != _SEAL}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

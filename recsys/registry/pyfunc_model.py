@@ -5,7 +5,7 @@ from typing import Any
 
 import mlflow
 import pandas as pd
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class TwoTowerModel(PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped

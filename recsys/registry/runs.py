@@ -9,6 +9,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import requests
+from mlflow.data import pandas_dataset
 from matplotlib.figure import Figure
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
@@ -87,10 +88,13 @@ def log_training(
     summary: Mapping[str, float],
 ) -> None:
     """Log parameters, the training set with its digest, and one point per epoch to the open run."""
-    mlflow.log_params(_flat({"model": config.model, "features": config.features, "source": config.source}))
+    run = mlflow.active_run()
+    known = mlflow.get_run(run.info.run_id).data.params if run else {}  # a parameter cannot be written a second time
+    params = _flat({"model": config.model, "features": config.features, "source": config.source})
+    mlflow.log_params({name: value for name, value in params.items() if name not in known})
     frame = pd.DataFrame([dict(counts)])
     digest = dataset.rsplit("/", 1)[-1]
-    mlflow.log_input(mlflow.data.from_pandas(frame, source=features, name=config.name, digest=digest), "training")
+    mlflow.log_input(pandas_dataset.from_pandas(frame, source=features, name=config.name, digest=digest), "training")
     for record in history:
         step = int(record["epoch"])
         mlflow.log_metrics({f"epoch/{name}": value for name, value in record.items() if name != "epoch"}, step=step)

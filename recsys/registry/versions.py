@@ -1,6 +1,7 @@
 """Model versions and the aliases challenger and champion."""
 
 from collections.abc import Mapping
+from importlib.metadata import version as installed
 from pathlib import Path
 
 import mlflow
@@ -16,10 +17,15 @@ from recsys.storage import local_path
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _MODEL_FILE = Path(__file__).with_name("pyfunc_model.py")
-_REQUIREMENTS = ["annoy", "narwhals", "numpy", "onnxruntime", "pandas", "polars", "pyarrow", "pydantic", "scikit-learn"]
+_REQUIREMENTS = (
+    "annoy", "fsspec", "matplotlib", "narwhals", "numpy", "onnxruntime", "pandas", "polars", "pyarrow", "pydantic",
+    "scikit-learn", "scipy",
+)  # fmt: skip
 
 
-def register_version(config: Config, run_id: str, run_key: str, bundle: str, index: str, tags: Mapping[str, str]) -> str:
+def register_version(  # noqa: PLR0917
+    config: Config, run_id: str, run_key: str, bundle: str, index: str, tags: Mapping[str, str]
+) -> str:
     """Log the bundle as a pyfunc model of the open run, register it, and make it the challenger.
 
     A run that was registered before keeps its version. Returns the version.
@@ -27,13 +33,15 @@ def register_version(config: Config, run_id: str, run_key: str, bundle: str, ind
     with registry_errors():
         client = connect(config)
         if known := _version_of(client, config.registered_model, run_key):
+            # An earlier try may have ended between the version and its alias.
+            client.set_registered_model_alias(config.registered_model, CHALLENGER, known.version)
             return str(known.version)
         model = mlflow.pyfunc.log_model(
             name="two_tower",
             python_model=str(_MODEL_FILE),
             artifacts={"bundle": str(local_path(bundle)), "index": str(local_path(index))},
             signature=_signature(),
-            pip_requirements=_REQUIREMENTS,
+            pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
             code_paths=[str(Path(__file__).parents[1])],
         )
         everything = {RUN_KEY: run_key, "recsys.bundle": bundle, "recsys.index": index, **tags}

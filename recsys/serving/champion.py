@@ -1,39 +1,31 @@
-"""Which model serves: one small file, replaced in one step, so that a reader sees the old champion or the new one."""
+"""Which bundle serves: one small file, replaced atomically."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from recsys.errors import StorageError
 from recsys.storage import exists, join, read_json, write_json
 
 
 class Champion(BaseModel):
-    """The serving version, the addresses of its bundle and index, and why it serves (a run key or "rollback")."""
+    """The version in force, its files, the run and training set it came from, and the one it replaced."""
 
     model_config = ConfigDict(frozen=True)
     version: str
     bundle: str
     index: str
-    promoted_for: str = ""
+    run_id: str
+    run_key: str
+    dataset: str
+    evaluation: str
+    trained_until: str
+    previous: str | None = None
 
 
 def read_champion(root: str) -> Champion | None:
-    """Return the champion of a storage root, or None when none serves yet."""
-    uri = _uri(root)
-    if not exists(uri):
-        return None
-    try:
-        return Champion.model_validate(read_json(uri))
-    except ValidationError as error:
-        raise StorageError(f"{uri} names no champion: {error}; promote or roll back to write it again") from error
+    """Return the champion, or None before the first promotion."""
+    path = join(root, "serving", "champion.json")
+    return Champion.model_validate(read_json(path)) if exists(path) else None
 
 
 def write_champion(root: str, champion: Champion) -> None:
-    """Make a version serve; raise StorageError, and leave the old one serving, when its folders are not there."""
-    for uri in (champion.bundle, champion.index):
-        if not exists(uri):
-            raise StorageError(f"{uri} is missing; register version {champion.version} again before it can serve")
-    write_json(_uri(root), champion.model_dump())
-
-
-def _uri(root: str) -> str:
-    return join(root, "serving", "champion.json")
+    """Make a version serve."""
+    write_json(join(root, "serving", "champion.json"), champion.model_dump())

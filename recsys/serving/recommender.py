@@ -1,27 +1,27 @@
-"""The recommender that serves: a bundle and its index, on ONNX Runtime and Annoy, without TensorFlow."""
+"""Recommends from a bundle: retrieve by the index, leave out what was seen or is not there, say why."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from recsys.errors import StorageError
-from recsys.features import FeatureSpec
-from recsys.index import Index, load_index, vectors_sha
+from recsys.features import context_of
+from recsys.index import ExactIndex, Index, load_index
 from recsys.registry import Bundle, load_bundle
-from recsys.serving.reasons import Reasons
-from recsys.serving.requests import Asker, HistoryEvent, asker_of
-from recsys.serving.retrieve import available, retrieve
 from recsys.storage import local_path
+
+_MARGIN = 20  # further items asked of the index, for those that have expired
+_EXPLAINED_BY = 20  # recent history items that may explain a recommendation
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One place of a list; `rank` counts from 1."""
+    """One item of a list; `rank` counts from 1."""
 
     item_id: str
     title: str
@@ -29,103 +29,143 @@ class Recommendation:
     rank: int
     reason: str
 
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the fields by name."""
+        return asdict(self)
+
 
 class BundleRecommender:
-    """Answers users of the bundle and newcomers. `n_exact` counts answers for which the index found too few items."""
+    """A bundle with its index."""
 
     def __init__(self, bundle: Bundle, index: Index) -> None:
-        if index.n_items != bundle.info.n_items:
-            raise StorageError(
-                f"index and bundle must hold the same items; got {index.n_items} and {bundle.info.n_items}"
-            )
-        self._bundle, self._index = bundle, index
-        self._vectors: NDArray[np.float32] = np.asarray(bundle.towers.item_vectors, np.float32)
-        self._users = {str(user): row for row, user in enumerate(bundle.dataset.users.ids)}
-        self._places = {str(item): row for row, item in enumerate(bundle.dataset.items.ids)}
-        self._reasons = Reasons(bundle.dataset, self._vectors)
-        self.n_exact = 0
+        self._bundle = bundle
+        self._index = index
+        self._users = {user: row for row, user in enumerate(bundle.dataset.users.ids.tolist())}
+        self._exact = ExactIndex(bundle.towers.item_vectors)
 
     @classmethod
-    def open(cls, bundle_uri: str | Path, index_uri: str | Path) -> Self:
-        """Open a bundle and its index; raise StorageError when they are damaged or do not belong together."""
-        bundle = load_bundle(local_path(str(bundle_uri)))
-        index, ids, info = load_index(local_path(str(index_uri)))
-        if ids != bundle.dataset.items.ids.tolist() or info.vectors_sha != vectors_sha(bundle.towers.item_vectors):
-            raise StorageError(f"index {index_uri} was not made from bundle {bundle_uri}; export the index again")
-        return cls(bundle, index)
+    def open(cls, bundle: str, index: str) -> Self:
+        """Open a published bundle and index; raise StorageError when they do not belong together."""
+        loaded = load_bundle(bundle)
+        forest, ids, _ = load_index(local_path(index))
+        if not np.array_equal(ids, loaded.dataset.items.ids):
+            raise StorageError(f"the index {index} has other items than the bundle {bundle}; export it again")
+        return cls(loaded, forest)
 
     @property
-    def as_of(self) -> datetime:
-        """The time of the last event the bundle knows."""
-        return datetime.fromtimestamp(self._bundle.info.as_of, UTC)
+    def user_ids(self) -> list[str]:
+        """The pseudonyms of users whose history the bundle holds."""
+        return list(self._users)
 
-    @property
-    def spec(self) -> FeatureSpec:
-        """The spec the model was trained with."""
-        return self._bundle.dataset.spec
+    def busiest_user(self) -> str:
+        """Return the pseudonym of the user with most events."""
+        dataset = self._bundle.dataset
+        return str(dataset.users.ids[int(np.argmax(np.diff(dataset.events.offsets)))])
 
-    def knows(self, user_id: str) -> bool:
-        """Tell whether the bundle has this pseudonym."""
-        return user_id in self._users
+    def example_demographics(self) -> dict[str, str]:
+        """Return demographics somebody might have: the middle value of each vocabulary."""
+        vocabularies = self._bundle.dataset.spec.demographic_vocabs
+        return {name: vocabulary[len(vocabulary) // 2] for name, vocabulary in vocabularies.items() if vocabulary}
 
     def recommend(
         self,
         user_id: str | None,
-        k: int = 10,
+        k: int,
         demographics: Mapping[str, str] | None = None,
-        history: Sequence[HistoryEvent] | None = None,
-        at: datetime | None = None,
         device: str | None = None,
+        at: datetime | None = None,
     ) -> list[Recommendation]:
-        """Return up to k items published and not expired at `at`, none of which the user has met before.
+        """Return up to k items for a user (pseudonym), or for a newcomer described by demographics.
 
-        An unknown pseudonym is a newcomer. `at` defaults to just after the bundle's last event. Given demographics are
-        labels of the spec's vocabularies (others count as unknown); given history is `(item_id, event, time)`.
+        `at` is the time of the request, by default the end of what the bundle has seen.
         """
-        when = self._moment(at)
-        asker = self._asker(user_id, demographics, history, when)
-        query = self._query(asker, when, device)
-        allowed = available(self._bundle.dataset.items, when)
-        allowed[asker.seen] = False
-        found = retrieve(query, self._vectors, self._index, allowed, k, len(asker.seen))
-        self.n_exact += found.exact
-        items = self._bundle.dataset.items
+        if k < 1:
+            raise ValueError(f"k must be at least 1; got {k}")
+        second = int(at.timestamp()) if at else self._last_second()
+        row = self._users.get(user_id) if user_id is not None else None
+        history = self._history(row) if row is not None else np.zeros(0, np.int32)
+        vector = self._known(row, second, device) if row is not None else self._newcomer(demographics, second, device)
+        rows, scores = self._choose(vector, k, history, second)
         return [
-            Recommendation(
-                str(items.ids[row]), str(items.titles[row]), float(score), rank, self._reasons.explain(asker, int(row))
+            Recommendation(str(items.ids[item]), str(items.titles[item]), float(score), rank, reason)
+            for items in [self._bundle.dataset.items]
+            for rank, (item, score, reason) in enumerate(
+                zip(rows, scores, self._reasons(rows, history, demographics), strict=True), 1
             )
-            for rank, (row, score) in enumerate(zip(found.rows, found.scores, strict=True), 1)
         ]
 
-    def query_vector(self, user_id: str | None, at: datetime | None = None) -> NDArray[np.float32]:
-        """Return the query vector [D] behind `recommend`; parity compares it across processes."""
-        when = self._moment(at)
-        return self._query(self._asker(user_id, None, None, when), when, None)
+    def _choose(
+        self, vector: NDArray[np.float32], k: int, history: NDArray[np.int32], second: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        asked = k + len(history) + _MARGIN
+        rows, scores = self._index.query(vector, asked)
+        kept = self._allowed(rows[0], history, second)
+        if kept.sum() < k and (rows[0] >= 0).sum() < self._index.n_items:
+            rows, scores = self._exact.query(vector, self._index.n_items)
+            kept = self._allowed(rows[0], history, second)
+        return rows[0][kept][:k], scores[0][kept][:k]
 
-    def _moment(self, at: datetime | None) -> int:
-        return int(at.timestamp()) if at else self._bundle.info.as_of + 1
+    def _allowed(self, rows: NDArray[np.int32], history: NDArray[np.int32], second: int) -> NDArray[np.bool_]:
+        items = self._bundle.dataset.items
+        expires = items.expires_at[rows]
+        there = (items.published_at[rows] <= second) & ((expires == 0) | (expires > second))
+        result: NDArray[np.bool_] = (rows >= 0) & there & ~np.isin(rows, history)
+        return result
 
-    def _asker(
-        self,
-        user_id: str | None,
-        demographics: Mapping[str, str] | None,
-        history: Sequence[HistoryEvent] | None,
-        when: int,
-    ) -> Asker:
-        row = self._users.get(user_id) if user_id is not None else None
-        return asker_of(self._bundle.dataset, row, self._places, demographics, history, when)
+    def _history(self, row: int) -> NDArray[np.int32]:
+        events = self._bundle.dataset.events
+        part = slice(int(events.offsets[row]), int(events.offsets[row + 1]))
+        history: NDArray[np.int32] = np.asarray(events.item[part])[np.asarray(events.positive[part])]
+        return history
 
-    def _query(self, asker: Asker, when: int, device: str | None) -> NDArray[np.float32]:
-        devices = self.spec.device_vocab
-        code = devices.index(device) + 1 if device in devices else 0
-        vectors = self._bundle.towers.query_vectors(
-            asker.dataset,
-            self._vectors,
-            np.zeros(1, np.int32),
-            asker.dataset.events.offsets[1:],
-            np.array([when], np.int64),
-            np.array([code], np.int32),
+    def _known(self, row: int, second: int, device: str | None) -> NDArray[np.float32]:
+        bundle = self._bundle
+        end = np.asarray(bundle.dataset.events.offsets)[[row + 1]]
+        codes = np.array([self._device(device)], np.int32)
+        return bundle.towers.query_vectors(
+            bundle.dataset, bundle.towers.item_vectors, np.array([row]), end, np.array([second]), codes
         )
-        if not np.isfinite(vectors).all():
-            raise StorageError("the query tower answered NaN or infinity; roll back to the version before")
-        return vectors[0]
+
+    def _newcomer(
+        self, demographics: Mapping[str, str] | None, second: int, device: str | None
+    ) -> NDArray[np.float32]:
+        towers, vocabularies = self._bundle.towers, self._bundle.dataset.spec.demographic_vocabs
+        known = demographics or {}
+        codes = [
+            vocabulary.index(known[name]) + 1 if known.get(name) in vocabulary else 0
+            for name, vocabulary in vocabularies.items()
+        ]
+        length = towers.history_length
+        return towers.query(
+            history_vectors=np.zeros((1, length, towers.dim), np.float32),
+            history_kinds=np.zeros((1, length), np.int32),
+            history_gaps=np.zeros((1, length), np.int32),
+            user=np.zeros(1, np.int32),
+            demographics=np.array([codes], np.int32).reshape(1, len(codes)),
+            context=context_of(np.array([second]), np.array([self._device(device)])),
+        )
+
+    def _device(self, device: str | None) -> int:
+        vocabulary = self._bundle.dataset.spec.device_vocab
+        return vocabulary.index(device) + 1 if device in vocabulary else 0
+
+    def _last_second(self) -> int:
+        return int(np.max(self._bundle.dataset.events.timestamp))
+
+    def _reasons(
+        self, rows: NDArray[np.int32], history: NDArray[np.int32], demographics: Mapping[str, str] | None
+    ) -> list[str]:
+        if not len(history):
+            like = ", ".join(f"{name} {value}" for name, value in (demographics or {}).items())
+            return [f"liked by people like you ({like})" if like else "a good start for anyone"] * len(rows)
+        vectors = self._bundle.towers.item_vectors
+        recent = history[-_EXPLAINED_BY:]
+        closest = recent[np.argmax(_unit(vectors[rows]) @ _unit(vectors[recent]).T, axis=1)]
+        titles = self._bundle.dataset.items.titles
+        return [f"because you liked {titles[item] or self._bundle.dataset.items.ids[item]}" for item in closest]
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
+    return unit

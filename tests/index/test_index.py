@@ -1,15 +1,18 @@
+import builtins
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.config import Config, IndexConfig
-from recsys.errors import GateError, StorageError
-from recsys.index import AnnoyIndex, ExactIndex, best_columns, export_index, load_index, recall_at_k, vectors_sha
+from recsys.config import IndexConfig
+from recsys.errors import ConfigError, GateError, StorageError
+from recsys.index import AnnoyIndex, ExactIndex, export_index, load_index
 
 DIM = 16
+CONFIG = IndexConfig()
 
 
 def _vectors(n: int, seed: int, spread: float = 0.5) -> np.ndarray:
@@ -18,17 +21,25 @@ def _vectors(n: int, seed: int, spread: float = 0.5) -> np.ndarray:
     return (generator.normal(size=(n, DIM)) * lengths).astype(np.float32)
 
 
+def _ids(n: int) -> np.ndarray:
+    return np.array([f"item,{row}\n☃" for row in range(n)])
+
+
+def _export(n_items: int, folder: Path) -> Any:
+    folder.mkdir(parents=True, exist_ok=True)
+    return export_index(CONFIG, _ids(n_items), _vectors(n_items, 1), _vectors(30, 2), folder)
+
+
 @pytest.mark.parametrize("n_items", [1, 10, 2000])
 @pytest.mark.parametrize("spread", [0.0, 0.7])
 def test_annoy_finds_what_brute_force_finds(tmp_path: Path, n_items: int, spread: float) -> None:
     items, queries = _vectors(n_items, 1, spread), _vectors(50, 2)
     index = AnnoyIndex.build(items, tmp_path / "items.annoy", n_trees=20, seed=3)
-    exact = ExactIndex(items)
-    rows, scores = index.query(queries, min(100, n_items), search_k=20 * n_items)
-    expected, expected_scores = exact.query(queries, min(100, n_items))
+    index.search_k = 20 * n_items
+    rows, scores = index.query(queries, min(100, n_items))
+    expected, expected_scores = ExactIndex(items).query(queries, min(100, n_items))
     assert np.mean(rows == expected) > 0.98
     np.testing.assert_allclose(scores[rows == expected], expected_scores[rows == expected], rtol=1e-4, atol=1e-5)
-    assert recall_at_k(index, exact, queries, min(100, n_items), 20 * n_items) >= 0.98
 
 
 @pytest.mark.parametrize("kind", ["exact", "annoy"])
@@ -41,65 +52,80 @@ def test_k_beyond_the_catalogue_is_padded(tmp_path: Path, kind: str) -> None:
     assert (np.diff(scores[:, :3]) <= 0).all()
 
 
+@pytest.mark.parametrize("kind", ["exact", "annoy"])
+def test_equal_scores_come_in_row_order(tmp_path: Path, kind: str) -> None:
+    items = np.repeat(_vectors(1, 1), 9, axis=0)
+    index = ExactIndex(items) if kind == "exact" else AnnoyIndex.build(items, tmp_path / "i.annoy", 5, 0)
+    assert index.query(_vectors(1, 2), 9)[0][0].tolist() == list(range(9))
+
+
 @given(st.integers(1, 12), st.integers(1, 15), st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
-def test_best_columns_equal_a_stable_sort(m: int, k: int, seed: int) -> None:
-    scores = np.random.default_rng(seed).integers(0, 4, (5, m)).astype(np.float32)
-    expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    assert best_columns(scores, k).tolist() == expected.tolist()
-
-
-def test_wrong_query_shape_and_k_are_named() -> None:
-    index = ExactIndex(_vectors(3, 1))
-    with pytest.raises(ValueError, match=r"shape \[n, 16\]; got \[2, 3\]"):
-        index.query(np.zeros((2, 3), np.float32), 1)
-    with pytest.raises(ValueError, match="k must be >= 1; got 0"):
-        index.query(np.zeros((2, DIM), np.float32), 0)
+def test_exact_search_equals_a_stable_sort(n_items: int, k: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    items = generator.integers(-2, 3, (n_items, 2)).astype(np.float32)
+    queries = generator.integers(-2, 3, (5, 2)).astype(np.float32)
+    expected = np.argsort(-(queries @ items.T), axis=1, kind="stable")[:, :k]
+    assert ExactIndex(items).query(queries, k)[0][:, :n_items].tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("n_items", [1, 10, 2000])
 def test_export_reaches_recall_and_loads_again(tmp_path: Path, n_items: int) -> None:
-    items, queries = _vectors(n_items, 1), _vectors(30, 2)
-    ids = [f"item,{row}\n" for row in range(n_items)]
-    result = export_index(Config(), ids, items, queries, tmp_path / "index")
-    assert result["recall"] >= 0.98
-    assert result["n_items"] == n_items
-    index, loaded, info = load_index(tmp_path / "index")
-    assert loaded == ids
-    assert info.vectors_sha == vectors_sha(items)
-    assert recall_at_k(index, ExactIndex(items), queries, min(100, n_items)) == pytest.approx(result["recall"])
+    about = _export(n_items, tmp_path)
+    assert about.recall >= 0.98
+    assert about.recall_k == min(100, n_items)
+    index, ids, loaded = load_index(tmp_path)
+    assert loaded == about
+    assert ids.tolist() == _ids(n_items).tolist()
+    assert index.n_items == n_items
 
 
 def test_identical_vectors_are_no_loss_of_recall(tmp_path: Path) -> None:
     items = np.repeat(_vectors(1, 1), 500, axis=0)
-    result = export_index(Config(), [str(row) for row in range(500)], items, _vectors(5, 2), tmp_path)
-    assert result["recall"] == 1.0
+    assert export_index(CONFIG, _ids(500), items, _vectors(5, 2), tmp_path).recall == 1.0
 
 
 def test_equal_input_writes_equal_files(tmp_path: Path) -> None:
-    items, queries = _vectors(300, 1), _vectors(10, 2)
     for name in ("a", "b"):
-        export_index(Config(), [str(row) for row in range(300)], items, queries, tmp_path / name)
+        _export(300, tmp_path / name)
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
 def test_unreachable_recall_is_refused_with_value_and_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = Config(index=IndexConfig(min_recall=0.98))
-    monkeypatch.setattr("recsys.index.export.recall_at_k", lambda *_: 0.5)
-    with pytest.raises(GateError, match=r"recall@10 of the index is 0\.5000, limit 0\.98"):
-        export_index(config, [str(row) for row in range(10)], _vectors(10, 1), _vectors(5, 2), tmp_path)
+    monkeypatch.setattr("recsys.index.export.recall_of", lambda *_: 0.5)
+    with pytest.raises(GateError, match=r"recall@10 against exact search is 0\.5000, below 0\.98"):
+        _export(10, tmp_path)
 
 
-def test_nan_vectors_are_refused(tmp_path: Path) -> None:
+def test_nan_vectors_and_empty_catalogues_are_refused(tmp_path: Path) -> None:
     items = _vectors(10, 1)
     items[3, 3] = np.nan
-    with pytest.raises(GateError, match="finite"):
-        export_index(Config(), [str(row) for row in range(10)], items, _vectors(5, 2), tmp_path)
+    for wrong in (items, items[:0]):
+        with pytest.raises(GateError, match="finite item vectors"):
+            export_index(CONFIG, _ids(len(wrong)), wrong, _vectors(5, 2), tmp_path)
 
 
 def test_a_missing_index_file_is_named(tmp_path: Path) -> None:
-    export_index(Config(), ["a", "b"], _vectors(2, 1), _vectors(2, 2), tmp_path)
+    _export(2, tmp_path)
     (tmp_path / "items.annoy").unlink()
     with pytest.raises(StorageError, match=r"items\.annoy"):
         load_index(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot write the index"):
+        AnnoyIndex.build(_vectors(3, 1), tmp_path / "nowhere" / "items.annoy", 5, 0)
+
+
+def test_missing_annoy_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_annoy(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "annoy":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_annoy)
+    with pytest.raises(ConfigError, match=r"C\+\+ compiler"):
+        AnnoyIndex.build(_vectors(3, 1), tmp_path / "items.annoy", 5, 0)

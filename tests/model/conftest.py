@@ -46,9 +46,7 @@ def make_world(n_users: int, n_items: int, per_user: int, seed: int = 0) -> Data
                 }
             )
     features = FeaturesConfig(text_dim=4, min_item_events=1, min_user_events=1)
-    return frames_to_dataset(
-        features, _fill(events, INTERACTIONS), _fill(users, PRIVATE_USERS), _fill(items, ITEMS)
-    )
+    return frames_to_dataset(features, _fill(events, INTERACTIONS), _fill(users, PRIVATE_USERS), _fill(items, ITEMS))
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +61,4 @@ def world() -> Dataset:
 
 @pytest.fixture(scope="session")
 def config() -> Config:
-    return Config(
-        model=ModelConfig(dim=16, history_length=8, batch_size=256, epochs=8, patience=8, learning_rate=5e-3)
-    )
+    return Config(model=ModelConfig(dim=16, history_length=8, batch_size=256, epochs=8, patience=8, learning_rate=5e-3))

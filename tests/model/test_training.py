@@ -118,5 +118,7 @@ def test_loading_a_folder_without_towers_says_so(tmp_path: Path) -> None:
 
 
 def test_importing_the_room_does_not_import_tensorflow() -> None:
-    code = "import sys, recsys.model; sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'tf_keras')))"
+    code = (
+        "import sys, recsys.model; sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'tf_keras')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

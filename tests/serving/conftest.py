@@ -14,6 +14,7 @@ from recsys.index import export_index
 from recsys.model import ExportedTowers
 from recsys.registry import write_bundle
 from recsys.schema import INTERACTIONS, ITEMS, PRIVATE_USERS
+from recsys.storage import publish
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 N_USERS, N_ITEMS, LENGTH, DIM = 30, 40, 6, 8
@@ -25,8 +26,8 @@ class Place:
     config: Config
     dataset: Dataset
     towers: Path
-    bundle: Path
-    index: Path
+    bundle: str
+    index: str
 
 
 def _frame(rows: list[dict[str, object]], schema: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -140,8 +141,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     config = Config(storage=str(root))
     dataset = make_dataset()
     write_towers(root / "towers", dataset)
-    write_bundle(root / "bundle", root / "towers", dataset, config)
+    with publish(str(root / "bundles")) as bundle:
+        write_bundle(bundle.path, root / "towers", dataset, {"run_key": "k1"})
     towers = ExportedTowers.load(root / "towers")
     queries = np.random.default_rng(1).normal(size=(20, DIM)).astype(np.float32)
-    export_index(config, dataset.items.ids, towers.item_vectors, queries, root / "index")
-    return Place(config, dataset, root / "towers", root / "bundle", root / "index")
+    with publish(str(root / "indexes")) as index:
+        export_index(config.index, dataset.items.ids, towers.item_vectors, queries, index.path)
+    return Place(config, dataset, root / "towers", bundle.uri, index.uri)

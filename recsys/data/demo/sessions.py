@@ -68,9 +68,7 @@ def day_events(
     return pl.concat(parts).sort("second", "session", "position", "event").select(columns)
 
 
-def _show(
-    people: Population, catalogue: Catalogue, random: np.random.Generator, day: int, shifted: bool
-) -> Slates:
+def _show(people: Population, catalogue: Catalogue, random: np.random.Generator, day: int, shifted: bool) -> Slates:
     here = np.flatnonzero(people.joined_s < day * _DAY_S)
     n_sessions = random.poisson(_SESSIONS_PER_USER_DAY * people.activity[here])
     user = np.repeat(here, n_sessions)

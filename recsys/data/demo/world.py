@@ -104,5 +104,3 @@ class DemoWorld:
     def _arrived(self, frame: pl.DataFrame, column: str, start: datetime, end: datetime) -> pl.DataFrame:
         since = pl.lit(True) if start <= self.start else pl.col(column) >= start
         return frame.filter(since & (pl.col(column) < end))
-
-

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from functools import cached_property
 
@@ -13,9 +14,9 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from recsys.config import FilesSource, TableMapping
-from recsys.data.sources.mapping import conform
+from recsys.data.sources.mapping import Readability, conform, identified
 from recsys.data.sources.source import arrived, of_interval, whole_days
-from recsys.errors import SourceError
+from recsys.errors import ConfigError, SourceError
 from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
 
 _ROWS = 200_000  # rows of Parquet or JSON lines a batch
@@ -33,13 +34,20 @@ class FilesReader:
         }
 
     @cached_property
-    def _interval(self) -> tuple[datetime, datetime]:
-        first: datetime | None = None
-        last: datetime | None = None
-        for batch in self._read("interactions"):
+    def _spans(self) -> dict[str, tuple[datetime, datetime]]:
+        """The first and last event of each file that has one."""
+        spans: dict[str, tuple[datetime, datetime]] = {}
+        for path, batch in self._read("interactions"):
             low, high = batch[TIMESTAMP].min(), batch[TIMESTAMP].max()
             if isinstance(low, datetime) and isinstance(high, datetime):
-                first, last = min(low, first or low), max(high, last or high)
+                first, last = spans.get(path, (low, high))
+                spans[path] = min(low, first), max(high, last)
+        return spans
+
+    @cached_property
+    def _interval(self) -> tuple[datetime, datetime]:
+        first = min((low for low, _ in self._spans.values()), default=None)
+        last = max((high for _, high in self._spans.values()), default=None)
         return whole_days(first, last, self._tables["interactions"].uri)
 
     def interval(self) -> tuple[datetime, datetime]:
@@ -48,31 +56,39 @@ class FilesReader:
 
     def users(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """Yield users who signed up in `[start, end)`."""
-        for batch in self._read("users"):
+        for _, batch in self._read("users"):
             yield arrived(batch, SIGNED_UP_AT, start, end, self._interval[0])
 
     def items(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """Yield items published in `[start, end)`."""
-        for batch in self._read("items"):
+        for _, batch in self._read("items"):
             yield arrived(batch, PUBLISHED_AT, start, end, self._interval[0])
 
     def interactions(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
-        """Yield events of `[start, end)`."""
+        """Yield events of `[start, end)`; files that hold none of them are not read again."""
         first = self._interval[0]
-        for batch in self._read("interactions"):
-            yield of_interval(batch, start, end, first)
+        spans = self._spans.items()
+        elsewhere = {path for path, (low, high) in spans if low >= end or high < start} if start > first else set()
+        for _, batch in self._read("interactions", elsewhere):
+            yield identified(of_interval(batch, start, end, first))
 
-    def _read(self, table: TableName) -> Iterator[pl.DataFrame]:
+    def _read(self, table: TableName, without: Collection[str] = ()) -> Iterator[tuple[str, pl.DataFrame]]:
         mapping = self._tables[table]
         if not mapping.uri:
+            if table == "interactions":
+                raise ConfigError("source.interactions.uri is empty; say which files hold the interactions")
             return
-        n_rows = 0
+        readability, n_rows = Readability(table, mapping.uri), 0
         for file in _open_files(mapping.uri):
+            if file.path in without:
+                continue
             for raw in _batches(file, mapping):
                 n_rows += len(raw)
-                yield conform(raw, mapping, table, file.path)
-        if not n_rows:
+                yield file.path, conform(raw, mapping, table, file.path, readability)
+        if not n_rows and not without:
             raise SourceError(f"{mapping.uri} has no rows for {table}; check the export, or leave the table out")
+        if not without:
+            readability.check()
 
 
 def _open_files(uri: str) -> list[fsspec.core.OpenFile]:
@@ -80,7 +96,7 @@ def _open_files(uri: str) -> list[fsspec.core.OpenFile]:
         filesystem, path = fsspec.core.url_to_fs(uri)
         if not any(mark in path for mark in "*?[") and not filesystem.exists(path):
             raise FileNotFoundError(uri)
-        files = list(fsspec.open_files(uri, "rb"))
+        files = list(fsspec.open_files(uri, "rb", compression="infer"))
     except (OSError, ValueError, ImportError) as error:
         raise SourceError(f"cannot open {uri}: {error}; check the address and its permissions") from error
     if not files:
@@ -102,7 +118,7 @@ def _batches(file: fsspec.core.OpenFile, mapping: TableMapping) -> Iterator[pl.D
 def _format(path: str, mapping: TableMapping) -> str:
     if mapping.format != "auto":
         return mapping.format
-    name = path.lower().removesuffix(".gz")
+    name = re.sub(r"\.(gz|bz2|xz|zst)$", "", path.lower())
     for ending, kind in ((".csv", "csv"), (".tsv", "csv"), (".parquet", "parquet"), (".jsonl", "jsonl"),
                          (".ndjson", "jsonl")):  # fmt: skip
         if name.endswith(ending):
@@ -111,9 +127,8 @@ def _format(path: str, mapping: TableMapping) -> str:
 
 
 def _csv(stream: io.BufferedIOBase, mapping: TableMapping) -> Iterator[pl.DataFrame]:
-    head = stream.read(1)
-    if not head:
-        raise SourceError("the file is empty; check the export")
+    if not stream.read(1):
+        return
     stream.seek(0)
     reader = pyarrow.csv.open_csv(
         stream,
@@ -140,8 +155,11 @@ def _parquet(stream: io.BufferedIOBase, mapping: TableMapping) -> Iterator[pl.Da
 
 
 def _json_lines(stream: io.BufferedIOBase, mapping: TableMapping) -> Iterator[pl.DataFrame]:
+    known: list[str] = []  # a key that all rows of a batch leave out is null there, not unknown
     while lines := list(_take(stream, _ROWS)):
-        yield pl.read_ndjson(io.BytesIO(b"".join(lines)), infer_schema_length=None)
+        batch = pl.read_ndjson(io.BytesIO(b"".join(lines)), infer_schema_length=None)
+        yield batch.with_columns(pl.lit(None).alias(name) for name in known if name not in batch.columns)
+        known = [*known, *(name for name in batch.columns if name not in known)]
 
 
 def _take(stream: io.BufferedIOBase, n: int) -> Iterator[bytes]:

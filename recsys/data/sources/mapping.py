@@ -1,16 +1,15 @@
 """From a source's own columns to the data contract, as a `TableMapping` says."""
 
+import hashlib
+from collections import Counter
 from typing import Final
 
 import polars as pl
 
 from recsys.config import TableMapping
+from recsys.data.sources.casting import cast
 from recsys.errors import SourceError
 from recsys.schema import EVENT_ID, REQUIRED_COLUMNS, TABLE_SCHEMAS, TableName
-
-_PER_SECOND: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}  # microseconds in one unit
-_TRUE: Final = ("true", "1", "yes", "y", "t")
-_FALSE: Final = ("false", "0", "no", "n", "f")
 
 
 def check_columns(found: list[str], mapping: TableMapping, table: TableName, where: str) -> None:
@@ -22,7 +21,7 @@ def check_columns(found: list[str], mapping: TableMapping, table: TableName, whe
         if name not in given or (name not in mapping.constants and source not in found):
             raise SourceError(
                 f"{where} lacks the column {source!r} for {table}.{name}; found {', '.join(found)}. "
-                f"Map it: source.{table}.columns = {{ {name} = \"...\" }}"
+                f'Map it: source.{table}.columns = {{ {name} = "..." }}'
             )
     known = {*mapping.columns.values(), *mapping.extra, *mapping.ignore, *contract}
     unknown = [name for name in found if name not in known]
@@ -33,76 +32,59 @@ def check_columns(found: list[str], mapping: TableMapping, table: TableName, whe
         )
 
 
-def conform(raw: pl.DataFrame, mapping: TableMapping, table: TableName, where: str) -> pl.DataFrame:
+class Readability:
+    """Counts, over all batches of a table, how many values of each column could be read."""
+
+    def __init__(self, table: TableName, where: str) -> None:
+        self._table, self._where = table, where
+        self._given: Counter[str] = Counter()
+        self._read: Counter[str] = Counter()
+
+    def add(self, name: str, given: pl.Series, read: pl.Series) -> None:
+        """Count one batch of a column, before and after its cast."""
+        self._given[name] += given.count()
+        self._read[name] += read.count()
+
+    def check(self) -> None:
+        """Raise SourceError when a column has values and none of them has the contract's type."""
+        for name, n_given in self._given.items():
+            if n_given and not self._read[name]:
+                dtype = TABLE_SCHEMAS[self._table][name]
+                raise SourceError(
+                    f"{self._where}: no value can be read as {dtype} for {self._table}.{name}; "
+                    "check the mapping, the separator and timestamp_unit"
+                )
+
+
+def conform(
+    raw: pl.DataFrame, mapping: TableMapping, table: TableName, where: str, readability: Readability
+) -> pl.DataFrame:
     """Return a batch in the contract's columns and types, then the extra ones as strings.
 
-    A value that cannot be read becomes null, for validation to judge; a column with none that can raises SourceError.
+    A value that cannot be read becomes null, for validation to judge; `readability` counts it.
     """
     check_columns(raw.columns, mapping, table, where)
-    columns = [_column(raw, name, dtype, mapping, table, where) for name, dtype in TABLE_SCHEMAS[table].items()]
-    columns += [raw[name].cast(pl.String).alias(name) for name in mapping.extra]
-    frame = pl.DataFrame(columns)
-    return frame.with_columns(_derived_event_id(frame)) if table == "interactions" else frame
+    columns = []
+    for name, dtype in TABLE_SCHEMAS[table].items():
+        given = _given(raw, name, mapping)
+        columns.append(cast(given, dtype, mapping).alias(name))
+        readability.add(name, given, columns[-1])
+    extra = [cast(raw[name], pl.String(), mapping).alias(name) for name in mapping.extra]
+    return pl.DataFrame([*columns, *extra])
 
 
-def _column(
-    raw: pl.DataFrame, name: str, dtype: pl.DataType, mapping: TableMapping, table: TableName, where: str
-) -> pl.Series:
+def identified(events: pl.DataFrame) -> pl.DataFrame:
+    """Fill missing event ids with a hash of the row's content, the same on every machine and in every version."""
+    if not events[EVENT_ID].null_count():
+        return events
+    content = pl.concat_str(pl.exclude(EVENT_ID).cast(pl.String).fill_null("\x00"), separator="\x1f")
+    rows = events.select(content.alias("row"))["row"]
+    names = [f"h{hashlib.blake2b(row.encode(), digest_size=12).hexdigest()}" for row in rows]
+    return events.with_columns(pl.col(EVENT_ID).fill_null(pl.Series(names, dtype=pl.String)))
+
+
+def _given(raw: pl.DataFrame, name: str, mapping: TableMapping) -> pl.Series:
     if name in mapping.constants:
-        return pl.Series(name, [mapping.constants[name]] * len(raw)).cast(dtype)
+        return pl.Series(name, [mapping.constants[name]] * len(raw))
     source = mapping.columns.get(name, name)
-    if source not in raw.columns:
-        return pl.Series(name, [None] * len(raw), dtype=dtype)
-    column = raw[source]
-    cast = _cast(column, dtype, mapping).alias(name)
-    if column.len() and cast.null_count() == len(cast) and column.null_count() < len(column):
-        raise SourceError(
-            f"{where}: no value of column {source!r} can be read as {dtype} for {table}.{name}; "
-            "check the mapping, the separator and timestamp_unit"
-        )
-    return cast
-
-
-def _cast(column: pl.Series, dtype: pl.DataType, mapping: TableMapping) -> pl.Series:
-    if isinstance(dtype, pl.Datetime):
-        return _moment(column, mapping)
-    if isinstance(dtype, pl.List):
-        return column if column.dtype == dtype else column.cast(pl.String).str.split(mapping.list_separator)
-    if isinstance(dtype, pl.Boolean) and column.dtype != pl.Boolean:
-        words = column.cast(pl.String).str.strip_chars().str.to_lowercase()
-        frame = words.to_frame("w")
-        said = pl.when(pl.col("w").is_in(_TRUE)).then(True).when(pl.col("w").is_in(_FALSE)).then(False)
-        return frame.select(said.alias("w"))["w"]
-    return column.cast(dtype, strict=False)
-
-
-def _moment(column: pl.Series, mapping: TableMapping) -> pl.Series:
-    utc = pl.Datetime("us", "UTC")
-    if isinstance(column.dtype, pl.Datetime):
-        aware = column.dt.replace_time_zone("UTC") if column.dtype.time_zone is None else column
-        return aware.cast(utc)
-    if column.dtype == pl.Date:
-        return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    if mapping.timestamp_unit != "iso":
-        ticks = column.cast(pl.Float64, strict=False) * _PER_SECOND[mapping.timestamp_unit]
-        return ticks.cast(pl.Int64, strict=False).cast(utc)
-    text = column.cast(pl.String).str.strip_chars().str.replace(" ", "T", literal=True)
-    text = text.str.replace(r"(Z|\+00:00)$", "")
-    for pattern in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d"):
-        parsed = text.str.to_datetime(pattern, time_unit="us", strict=False)
-        if parsed.null_count() < len(parsed) or not len(parsed):
-            break
-    return parsed.dt.replace_time_zone("UTC")
-
-
-def _derived_event_id(frame: pl.DataFrame) -> pl.Expr:
-    row = pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in frame.columns if name != EVENT_ID],
-                        separator="\x1f")
-    return pl.col(EVENT_ID).fill_null(pl.format("h{}", row.hash(seed=0))).alias(EVENT_ID)
-
-
-def empty(table: TableName) -> pl.DataFrame:
-    """Return a table without rows."""
-    return pl.DataFrame(schema=TABLE_SCHEMAS[table])
-
-
+    return raw[source] if source in raw.columns else pl.Series(name, [None] * len(raw), dtype=pl.Null)

@@ -1,19 +1,23 @@
 """Any database SQLAlchemy reads, a query or table for each of the contract's tables."""
 
 import os
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from functools import cached_property
+from typing import Final
 
 import polars as pl
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.config import SqlSource, TableMapping
-from recsys.data.sources.mapping import conform
+from recsys.data.sources.mapping import Readability, conform, identified
 from recsys.data.sources.source import arrived, of_interval, whole_days
 from recsys.errors import ConfigError, SourceError
 from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
+
+_PLAIN: Final = {str, int, float, bool, bytes, datetime, date, Decimal}
 
 
 class SqlReader:
@@ -61,22 +65,44 @@ class SqlReader:
         """Yield events of `[start, end)`."""
         first = self._interval[0]
         for batch in self._read("interactions"):
-            yield of_interval(batch, start, end, first)
+            yield identified(of_interval(batch, start, end, first))
 
     def _read(self, table: TableName) -> Iterator[pl.DataFrame]:
-        mapping = self._tables[table]
+        mapping, where = self._tables[table], f"the {table} query"
         if not mapping.query:
+            if table == "interactions":
+                raise ConfigError("source.interactions.query is empty; say which rows are the interactions")
             return
+        readability, n_rows = Readability(table, where), 0
         try:
             with self._engine.connect() as connection:
                 stream = connection.execution_options(stream_results=True, yield_per=self._settings.batch_rows)
                 result = stream.execute(sqlalchemy.text(mapping.query))
-                names = list(result.keys())
+                names = _distinct(list(result.keys()), where)
                 for rows in result.partitions(self._settings.batch_rows):
-                    raw = pl.DataFrame([tuple(row) for row in rows], schema=names, orient="row",
-                                       infer_schema_length=None)  # fmt: skip
-                    yield conform(raw, mapping, table, f"the {table} query")
+                    n_rows += len(rows)
+                    raw = pl.DataFrame(
+                        [_series(*column) for column in zip(names, zip(*rows, strict=True), strict=True)]
+                    )
+                    yield conform(raw, mapping, table, where, readability)
         except SQLAlchemyError as error:
             raise SourceError(
-                f"the {table} query failed ({type(error).__name__}); run it by hand against the same database"
+                f"{where} failed ({type(error).__name__}); run it by hand against the same database"
             ) from None
+        if not n_rows:
+            raise SourceError(f"{where} returned no rows; check it, or leave the table out")
+        readability.check()
+
+
+def _distinct(names: list[str], where: str) -> list[str]:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SourceError(f"{where} returns columns twice: {', '.join(twice)}; give each its own name")
+    return names
+
+
+def _series(name: str, values: Sequence[object]) -> pl.Series:
+    """Return a column; values Polars has no type for, or of several types (SQLite allows them), become text."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 and kinds <= _PLAIN or kinds <= {list}:
+        return pl.Series(name, values, dtype=pl.Null if not kinds else None, strict=False)
+    return pl.Series(name, [None if value is None else str(value) for value in values], dtype=pl.String)
