@@ -14,7 +14,7 @@ class MlflowRunLink(BaseOperatorLink):
 
     name = "MLflow run"
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # Any: Airflow passes several kinds of each
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - Airflow's signature
         """Return the address."""
         return str(_result(ti_key).get("run_url") or os.environ.get("RECSYS_MLFLOW_UI", ""))
 
@@ -24,7 +24,7 @@ class ModelVersionLink(BaseOperatorLink):
 
     name = "Model version"
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # Any: as above
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - as above
         """Return the address."""
         return str(_result(ti_key).get("model_url") or os.environ.get("RECSYS_MLFLOW_UI", ""))
 
@@ -34,7 +34,7 @@ class DataDocsLink(BaseOperatorLink):
 
     name = "Data docs"
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # Any: as above
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - as above
         """Return the address."""
         base = conf.get("api", "base_url", fallback="").rstrip("/")
         return f"{base}{PREFIX}/{page_of(str(_result(ti_key).get('data_docs', '')))}"

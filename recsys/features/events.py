@@ -49,7 +49,7 @@ def weigh(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> n
     )
     value = nw.col(VALUE).cast(nw.Float64).fill_nan(None).fill_null(0.0)
     poor = (nw.col(EVENT) == "rating") & (value < config.min_rating)
-    rows = rows.with_columns(((nw.col(WEIGHT) > 0) & ~poor).alias(POSITIVE))
+    rows = rows.with_columns(((nw.col(WEIGHT) > 0) & (nw.col(EVENT) != "dislike") & ~poor).alias(POSITIVE))
     return rows.filter(nw.col(POSITIVE) | (nw.col(EVENT) == "dislike") | poor).drop(EVENT, VALUE)
 
 

@@ -13,7 +13,7 @@ from sklearn.utils.extmath import randomized_svd
 
 _N_HASHED = 2**14  # collisions stay rare for vocabularies of tens of thousands of words
 _SEED = 17
-_N_ITERATIONS = 4  # power iterations; more change the leading components by less than the texts' noise
+_N_ITERATIONS = 5  # power iterations, as many as TruncatedSVD does by default
 _SHORTEST = 1e-6  # a projection below this length is rounding noise: its direction means nothing
 _NEGLIGIBLE = 1e-5  # share of the largest singular value below which a float32 component is rounding noise
 

@@ -1,6 +1,6 @@
 """Recommends from a bundle: retrieve by the index, leave out what was seen or is not there, say why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Self
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from recsys.errors import StorageError
-from recsys.features import context_of
 from recsys.index import ExactIndex, Index, load_index
 from recsys.registry import Bundle, load_bundle
+from recsys.serving.reasons import Reasons
+from recsys.serving.requests import Asker, HistoryEvent, asker_of
 from recsys.storage import local_path
 
 _MARGIN = 20  # further items asked of the index, for those that have expired
-_EXPLAINED_BY = 20  # recent history items that may explain a recommendation
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class BundleRecommender:
         self._bundle = bundle
         self._index = index
         self._users = {user: row for row, user in enumerate(bundle.dataset.users.ids.tolist())}
+        self._places = {item: row for row, item in enumerate(bundle.dataset.items.ids.tolist())}
         self._exact = ExactIndex(bundle.towers.item_vectors)
+        self._reasons = Reasons(bundle.dataset, bundle.towers.item_vectors)
 
     @classmethod
     def open(cls, bundle: str, index: str) -> Self:
@@ -74,76 +76,52 @@ class BundleRecommender:
         demographics: Mapping[str, str] | None = None,
         device: str | None = None,
         at: datetime | None = None,
+        history: Sequence[HistoryEvent] | None = None,
     ) -> list[Recommendation]:
         """Return up to k items for a user (pseudonym), or for a newcomer described by demographics.
 
-        `at` is the time of the request, by default the end of what the bundle has seen.
+        `at` is the time of the request, by default just after what the bundle has seen; only events before it count.
+        `history` adds events `(item_id, event, time)` the bundle has not seen, such as a newcomer's first ones. Items
+        the user has met, disliked ones too, are left out. A label the vocabulary lacks counts as unknown.
         """
         if k < 1:
             raise ValueError(f"k must be at least 1; got {k}")
-        second = int(at.timestamp()) if at else self._last_second()
+        second = int(at.timestamp()) if at else self._last_second() + 1
         row = self._users.get(user_id) if user_id is not None else None
-        history = self._history(row) if row is not None else np.zeros(0, np.int32)
-        vector = self._known(row, second, device) if row is not None else self._newcomer(demographics, second, device)
-        rows, scores = self._choose(vector, k, history, second)
+        asker = asker_of(self._bundle.dataset, row, self._places, demographics, history, second)
+        rows, scores = self._choose(self._query(asker, second, device), k, asker.seen, second)
+        items = self._bundle.dataset.items
         return [
-            Recommendation(str(items.ids[item]), str(items.titles[item]), float(score), rank, reason)
-            for items in [self._bundle.dataset.items]
-            for rank, (item, score, reason) in enumerate(
-                zip(rows, scores, self._reasons(rows, history, demographics), strict=True), 1
+            Recommendation(
+                str(items.ids[item]), str(items.titles[item]), float(score), rank, self._reasons.explain(asker, int(item))
             )
+            for rank, (item, score) in enumerate(zip(rows, scores, strict=True), 1)
         ]
 
     def _choose(
-        self, vector: NDArray[np.float32], k: int, history: NDArray[np.int32], second: int
+        self, vector: NDArray[np.float32], k: int, seen: NDArray[np.int32], second: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        asked = k + len(history) + _MARGIN
+        asked = k + len(seen) + _MARGIN
         rows, scores = self._index.query(vector, asked)
-        kept = self._allowed(rows[0], history, second)
+        kept = self._allowed(rows[0], seen, second)
         if kept.sum() < k and (rows[0] >= 0).sum() < self._index.n_items:
             rows, scores = self._exact.query(vector, self._index.n_items)
-            kept = self._allowed(rows[0], history, second)
+            kept = self._allowed(rows[0], seen, second)
         return rows[0][kept][:k], scores[0][kept][:k]
 
-    def _allowed(self, rows: NDArray[np.int32], history: NDArray[np.int32], second: int) -> NDArray[np.bool_]:
+    def _allowed(self, rows: NDArray[np.int32], seen: NDArray[np.int32], second: int) -> NDArray[np.bool_]:
         items = self._bundle.dataset.items
         expires = items.expires_at[rows]
         there = (items.published_at[rows] <= second) & ((expires == 0) | (expires > second))
-        result: NDArray[np.bool_] = (rows >= 0) & there & ~np.isin(rows, history)
+        result: NDArray[np.bool_] = (rows >= 0) & there & ~np.isin(rows, seen)
         return result
 
-    def _history(self, row: int) -> NDArray[np.int32]:
-        events = self._bundle.dataset.events
-        part = slice(int(events.offsets[row]), int(events.offsets[row + 1]))
-        history: NDArray[np.int32] = np.asarray(events.item[part])[np.asarray(events.positive[part])]
-        return history
-
-    def _known(self, row: int, second: int, device: str | None) -> NDArray[np.float32]:
-        bundle = self._bundle
-        end = np.asarray(bundle.dataset.events.offsets)[[row + 1]]
-        codes = np.array([self._device(device)], np.int32)
-        return bundle.towers.query_vectors(
-            bundle.dataset, bundle.towers.item_vectors, np.array([row]), end, np.array([second]), codes
-        )
-
-    def _newcomer(
-        self, demographics: Mapping[str, str] | None, second: int, device: str | None
-    ) -> NDArray[np.float32]:
-        towers, vocabularies = self._bundle.towers, self._bundle.dataset.spec.demographic_vocabs
-        known = demographics or {}
-        codes = [
-            vocabulary.index(known[name]) + 1 if known.get(name) in vocabulary else 0
-            for name, vocabulary in vocabularies.items()
-        ]
-        length = towers.history_length
-        return towers.query(
-            history_vectors=np.zeros((1, length, towers.dim), np.float32),
-            history_kinds=np.zeros((1, length), np.int32),
-            history_gaps=np.zeros((1, length), np.int32),
-            user=np.zeros(1, np.int32),
-            demographics=np.array([codes], np.int32).reshape(1, len(codes)),
-            context=context_of(np.array([second]), np.array([self._device(device)])),
-        )
+    def _query(self, asker: Asker, second: int, device: str | None) -> NDArray[np.float32]:
+        """Return the query vector [1, D] of who asks."""
+        towers, dataset = self._bundle.towers, asker.dataset
+        ends, codes = dataset.events.offsets[1:], np.array([self._device(device)], np.int32)
+        rows, seconds = np.zeros(1, np.int32), np.array([second], np.int64)
+        return towers.query_vectors(dataset, towers.item_vectors, rows, ends, seconds, codes)
 
     def _device(self, device: str | None) -> int:
         vocabulary = self._bundle.dataset.spec.device_vocab
@@ -151,21 +129,3 @@ class BundleRecommender:
 
     def _last_second(self) -> int:
         return int(np.max(self._bundle.dataset.events.timestamp))
-
-    def _reasons(
-        self, rows: NDArray[np.int32], history: NDArray[np.int32], demographics: Mapping[str, str] | None
-    ) -> list[str]:
-        if not len(history):
-            like = ", ".join(f"{name} {value}" for name, value in (demographics or {}).items())
-            return [f"liked by people like you ({like})" if like else "a good start for anyone"] * len(rows)
-        vectors = self._bundle.towers.item_vectors
-        recent = history[-_EXPLAINED_BY:]
-        closest = recent[np.argmax(_unit(vectors[rows]) @ _unit(vectors[recent]).T, axis=1)]
-        titles = self._bundle.dataset.items.titles
-        return [f"because you liked {titles[item] or self._bundle.dataset.items.ids[item]}" for item in closest]
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
-    return unit

@@ -61,7 +61,7 @@ def main() -> None:
         raise SystemExit(1) from error
 
 
-def _end(number: int, frame: object) -> None:
+def _end(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 

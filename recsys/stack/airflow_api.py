@@ -71,9 +71,9 @@ class AirflowApi:
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:  # Any: JSON
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        request = urllib.request.Request(self._base + path, data=data, method=method, headers=headers)
+        request = urllib.request.Request(self._base + path, data=data, method=method, headers=headers)  # noqa: S310 - http
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
+            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310 - http
                 found: Json = json.load(answer)
                 return found
         except urllib.error.HTTPError as error:
@@ -84,11 +84,12 @@ class AirflowApi:
 
 
 def _lines(entry: Any) -> list[str]:  # Any: a string or a structured log event
-    if not isinstance(entry, Mapping):
-        return [str(entry)]
-    lines = [str(entry.get("event", ""))]
-    for detail in entry.get("error_detail") or []:
+    text = str(entry.get("event", "")) if isinstance(entry, Mapping) else str(entry)
+    lines = [] if text.startswith("::") else [text]
+    for detail in (entry.get("error_detail") or []) if isinstance(entry, Mapping) else []:
         for frame in detail.get("frames") or []:
+            if "/airflow/" in str(frame.get("filename")):
+                continue
             lines.append(f"  {frame.get('filename')}:{frame.get('lineno')} in {frame.get('name')}")
         lines.append(f"{detail.get('exc_type')}: {detail.get('exc_value')}")
     return lines

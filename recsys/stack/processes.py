@@ -30,7 +30,7 @@ class Service(BaseModel):
         """Tell whether the process that was started still runs."""
         try:
             process = psutil.Process(self.pid)
-            return process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
+            return bool(process.create_time() == self.created) and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
@@ -86,7 +86,7 @@ def stop(mark: str, services: Sequence[Service] = (), grace_s: float = 10.0) -> 
 def _started_by_us(service: Service, mark: str) -> bool:
     try:
         process = psutil.Process(service.pid)
-        return process.create_time() == service.created or process.environ().get(MARK) == mark
+        return bool(process.create_time() == service.created or process.environ().get(MARK) == mark)
     except psutil.Error:
         return False
 

@@ -32,7 +32,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line with the seconds since the start."""
-        self._console.print(f"[dim]{time.monotonic() - self._began:5.0f} s[/]  {text}", highlight=False)
+        self._console.print(f"[dim]{time.monotonic() - self._began:5.0f} s[/]  {text}", highlight=False, soft_wrap=True)
 
     def show(self, dag_id: str, tasks: list[dict[str, str | float | None]]) -> None:
         """Print tasks that have ended since the last call; name those that run."""

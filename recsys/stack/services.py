@@ -92,9 +92,10 @@ def _migrate(home: Path, env: Mapping[str, str], mark: str) -> None:
 
 def _wait_ready(state: StackState) -> None:
     api = AirflowApi(state.airflow_url)
-    for answers in (lambda: api.is_ready(DAGS), lambda: _answers(f"{state.mlflow_url}/health")):
-        deadline = time.monotonic() + _READY_S
-        while not answers():
+    deadline = time.monotonic() + _READY_S
+    checks: list[Callable[[], bool]] = [lambda: api.is_ready(DAGS), lambda: _answers(f"{state.mlflow_url}/health")]
+    for is_ready in checks:
+        while not is_ready():
             for service in state.services:
                 if not service.is_alive() or time.monotonic() > deadline:
                     raise StackError(f"{service.name} did not come up:\n{_tail(service)}")
@@ -106,7 +107,7 @@ def _wait_ready(state: StackState) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -137,8 +137,12 @@ def _movielens(release: str, folder: Path) -> Source:
 
 
 @pytest.fixture(params=sorted(BUILDERS))
-def source(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Source:
+def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
     """Every source there is, small."""
     return BUILDERS[request.param](tmp_path, monkeypatch, request)
+
+
+@pytest.fixture
+def postgres() -> str:
+    """A PostgreSQL that answers."""
+    return postgres_or_skip()

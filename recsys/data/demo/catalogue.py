@@ -67,7 +67,8 @@ def stock(settings: DemoSource, start: datetime) -> Catalogue:
                 for i in range(n)
             ],
             DESCRIPTION: [
-                f"About {words[main[i]][picks[i, 2]]}, {words[main[i]][picks[i, 3]]} and {words[second[i]][picks[i, 4]]}."
+                f"About {words[main[i]][picks[i, 2]]}, {words[main[i]][picks[i, 3]]} "
+                f"and {words[second[i]][picks[i, 4]]}."
                 for i in range(n)
             ],
             CATEGORIES: [sorted({names[main[i]], names[second[i]]}) for i in range(n)],

@@ -83,7 +83,7 @@ def _show(people: Population, catalogue: Catalogue, random: np.random.Generator,
     size = min(_SLATE, len(there))
     item = np.zeros((len(user), size), np.int64)
     chance, liking = np.zeros(item.shape), np.zeros(item.shape, np.float32)
-    for begin in range(0, len(user), _BLOCK):
+    for begin in range(0, len(user) if size else 0, _BLOCK):
         rows = slice(begin, begin + _BLOCK)
         likes = taste[user[rows]] @ catalogue.topics[there].T
         logit = _EXPOSURE * likes + common

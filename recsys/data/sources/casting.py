@@ -17,6 +17,8 @@ _LAST_YEAR: Final = 9999  # Python's dates end here: a later moment is a wrong t
 
 def cast(column: pl.Series, dtype: pl.DataType, mapping: TableMapping) -> pl.Series:
     """Return `column` as `dtype`, of the same length; never raises for a value."""
+    if column.dtype == pl.Object or (column.dtype.is_nested() and not isinstance(dtype, pl.List)):
+        return pl.Series("value", [None] * len(column), dtype=dtype)
     frame = pl.DataFrame({"value": column})
     return frame.select(_as(column.dtype, dtype, mapping).cast(dtype, strict=False))["value"]
 
@@ -25,8 +27,6 @@ def _as(found: pl.DataType, dtype: pl.DataType, mapping: TableMapping) -> pl.Exp
     value = pl.col("value")
     if isinstance(dtype, pl.List):
         return value if isinstance(found, pl.List) else _labels(value, mapping.list_separator)
-    if found.is_nested() or found == pl.Object:
-        return pl.lit(None).first().over(pl.int_range(pl.len())).alias("value")
     if isinstance(dtype, pl.Datetime):
         moment = _moment(value, found, mapping)
         return pl.when(moment.dt.year().is_between(1, _LAST_YEAR)).then(moment).alias("value")

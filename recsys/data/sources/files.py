@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import zlib
 from collections.abc import Collection, Iterator
 from datetime import datetime
 from functools import cached_property
@@ -110,8 +111,8 @@ def _batches(file: fsspec.core.OpenFile, mapping: TableMapping) -> Iterator[pl.D
     try:
         with file as stream:
             yield from readers[kind](stream, mapping)
-    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0][:200]
+    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise SourceError(f"cannot read {file.path} as {kind}: {reason}; export it again or set format") from None
 
 
@@ -149,12 +150,12 @@ def _text_types(stream: io.BufferedIOBase, mapping: TableMapping) -> dict[str, p
     return dict.fromkeys(next(csv.reader([header], delimiter=mapping.separator)), pa.string())
 
 
-def _parquet(stream: io.BufferedIOBase, mapping: TableMapping) -> Iterator[pl.DataFrame]:
+def _parquet(stream: io.BufferedIOBase, _: TableMapping) -> Iterator[pl.DataFrame]:
     for batch in pyarrow.parquet.ParquetFile(stream).iter_batches(batch_size=_ROWS):
         yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
 
 
-def _json_lines(stream: io.BufferedIOBase, mapping: TableMapping) -> Iterator[pl.DataFrame]:
+def _json_lines(stream: io.BufferedIOBase, _: TableMapping) -> Iterator[pl.DataFrame]:
     known: list[str] = []  # a key that all rows of a batch leave out is null there, not unknown
     while lines := list(_take(stream, _ROWS)):
         batch = pl.read_ndjson(io.BytesIO(b"".join(lines)), infer_schema_length=None)

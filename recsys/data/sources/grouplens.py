@@ -1,11 +1,13 @@
 """Downloads a MovieLens release, checks it, and unpacks it once."""
 
 import hashlib
+import http.client
 import shutil
 import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -36,13 +38,18 @@ def download(release: str, storage: str) -> Path:
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer, archive.open("wb") as stream:
                 shutil.copyfileobj(answer, stream)
-        except (urllib.error.URLError, OSError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             raise SourceError(
                 f"cannot download {url}: {error}. Download and unpack it by hand, then pass the folder: "
                 f"make demo DATASET=movielens-{release} DATA_DIR=<folder> (or source.path in the TOML file)"
             ) from None
         unpack(archive, md5, Path(aside))
-        (Path(aside) / name).rename(folder / name)
+        if not (Path(aside) / name).is_dir():
+            raise SourceError(f"{archive.name} holds no folder {name}: the download is damaged; try again")
+        if not (Path(aside) / name).is_dir():
+            raise SourceError(f"{url} holds no folder {name}; download the release by hand and pass source.path")
+        if not (folder / name).is_dir():  # unless another run was faster
+            (Path(aside) / name).rename(folder / name)
     return folder / name
 
 
@@ -56,5 +63,5 @@ def unpack(archive: Path, md5: str, target: Path) -> None:
             if damaged := content.testzip():
                 raise SourceError(f"{archive.name} is damaged at {damaged}; try again")
             content.extractall(target)
-    except zipfile.BadZipFile:
-        raise SourceError(f"{archive.name} is not a zip archive: the download is damaged; try again") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise SourceError(f"{archive.name} is no zip archive that can be unpacked ({error}); try again") from None

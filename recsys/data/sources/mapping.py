@@ -2,19 +2,22 @@
 
 import hashlib
 from collections import Counter
-from typing import Final
 
 import polars as pl
 
 from recsys.config import TableMapping
 from recsys.data.sources.casting import cast
 from recsys.errors import SourceError
-from recsys.schema import EVENT_ID, REQUIRED_COLUMNS, TABLE_SCHEMAS, TableName
+from recsys.schema import EVENT_ID, REQUIRED_COLUMNS, TABLE_SCHEMAS, TIMESTAMP, TableName
 
 
 def check_columns(found: list[str], mapping: TableMapping, table: TableName, where: str) -> None:
     """Raise SourceError when a required column is missing or a column is neither mapped, declared nor ignored."""
     contract = TABLE_SCHEMAS[table]
+    if stray := [name for name in [*mapping.columns, *mapping.constants] if name not in contract]:
+        raise SourceError(
+            f"source.{table} maps {', '.join(stray)}, which {table} does not have; use one of {', '.join(contract)}"
+        )
     given = set(mapping.columns) | set(mapping.constants) | (set(found) - set(mapping.columns.values()))
     for name in [*REQUIRED_COLUMNS[table], *mapping.columns, *mapping.extra]:
         source = mapping.columns.get(name, name)
@@ -77,7 +80,8 @@ def identified(events: pl.DataFrame) -> pl.DataFrame:
     """Fill missing event ids with a hash of the row's content, the same on every machine and in every version."""
     if not events[EVENT_ID].null_count():
         return events
-    content = pl.concat_str(pl.exclude(EVENT_ID).cast(pl.String).fill_null("\x00"), separator="\x1f")
+    cells = [pl.col(TIMESTAMP).dt.timestamp("us"), pl.exclude(EVENT_ID, TIMESTAMP)]
+    content = pl.concat_str([cell.cast(pl.String).fill_null("\x00") for cell in cells], separator="\x1f")
     rows = events.select(content.alias("row"))["row"]
     names = [f"h{hashlib.blake2b(row.encode(), digest_size=12).hexdigest()}" for row in rows]
     return events.with_columns(pl.col(EVENT_ID).fill_null(pl.Series(names, dtype=pl.String)))

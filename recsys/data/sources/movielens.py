@@ -51,13 +51,14 @@ class MovieLensReader:
     def _events(self) -> pl.DataFrame:
         ratings = read_ratings(self._folder, self._release)
         by_user = ratings.sort("user", "second", "place", "item")
-        offset = pl.int_range(pl.len()).over("user", "second") if self._release == "1m" else pl.lit(0, pl.Int64)
+        offset = _place_in_second() if self._release == "1m" else pl.lit(0, pl.Int64)
         moments = by_user.with_columns((pl.col("second") * 1_000_000 + offset).alias("moment"))
-        rows = moments.sort("moment", "user", "item").select(
+        ordered = moments.sort("moment", "user", "item").with_columns(pl.col("user", "item").cast(pl.String))
+        rows = ordered.select(
             pl.col("moment").cast(pl.Datetime("us", "UTC")).alias(TIMESTAMP),
-            pl.format("{}-{}", "user", "item").alias(EVENT_ID),
-            pl.col("user").cast(pl.String).alias(USER_ID),
-            pl.col("item").cast(pl.String).alias(ITEM_ID),
+            pl.concat_str("user", "item", separator="-").alias(EVENT_ID),
+            pl.col("user").alias(USER_ID),
+            pl.col("item").alias(ITEM_ID),
             pl.lit("rating").alias(EVENT),
             pl.col("rating").alias(VALUE),
         )
@@ -65,10 +66,9 @@ class MovieLensReader:
 
     def interval(self) -> tuple[datetime, datetime]:
         """Return the days of the ratings."""
-        first, last = self._events[TIMESTAMP].min(), self._events[TIMESTAMP].max()
-        assert first is None or isinstance(first, datetime)
-        assert last is None or isinstance(last, datetime)
-        return whole_days(first, last, str(self._folder))
+        times = (self._events[TIMESTAMP].min(), self._events[TIMESTAMP].max())
+        known = [moment for moment in times if isinstance(moment, datetime)]
+        return whole_days(min(known, default=None), max(known, default=None), str(self._folder))
 
     def users(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """Yield all users: MovieLens does not say when they joined."""
@@ -96,9 +96,13 @@ class MovieLensReader:
         yield of_interval(self._events, start, end, self.interval()[0])
 
 
+def _place_in_second() -> pl.Expr:
+    """Count, from 0, a user's ratings of one second, in a frame sorted by user and second; far faster than `over`."""
+    row = pl.int_range(pl.len())
+    begins = (row == 0) | (pl.col("user") != pl.col("user").shift()) | (pl.col("second") != pl.col("second").shift())
+    return row - pl.when(begins).then(row).forward_fill()
+
+
 def _complete(rows: pl.DataFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame:
-    columns = [
-        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in schema.items()
-    ]
-    return rows.select(columns)
+    given = {name: pl.col(name) if name in rows.columns else pl.lit(None) for name in schema}
+    return rows.select(given[name].cast(dtype).alias(name) for name, dtype in schema.items())

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -57,7 +58,7 @@ def read_users(folder: Path, release: str) -> pl.DataFrame | None:
     )
     rows = _lines(folder, (name,), separator, len(columns))
     return pl.DataFrame(rows, schema=columns, orient="row").with_columns(
-        pl.col(AGE).cast(pl.Int32), pl.col("zip").str.slice(0, 1).alias(LOCATION)
+        pl.col(AGE).cast(pl.Int32, strict=False), pl.col("zip").str.slice(0, 1).alias(LOCATION)
     )
 
 
@@ -66,6 +67,8 @@ def read_films(folder: Path, release: str) -> pl.DataFrame:
     if release == "latest-small":
         films = _csv(_content(folder, ("movies.csv",)), folder / "movies.csv", ",", has_header=True)
         names = {"movieId": ITEM_ID, "title": TITLE, "genres": CATEGORIES}
+        if lacking := [found for found in names if found not in films.columns]:
+            raise SourceError(f"{folder / 'movies.csv'} lacks {', '.join(lacking)}; unpack the release again")
         return films.select(pl.col(found).cast(pl.String).alias(name) for found, name in names.items()).with_columns(
             pl.col(CATEGORIES).str.split("|")
         )
@@ -108,7 +111,10 @@ def _lines(folder: Path, names: tuple[str, ...], separator: str, n_fields: int) 
 
 def _content(folder: Path, names: tuple[str, ...]) -> bytes:
     path = _file(folder, names)
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"cannot read {path} ({type(error).__name__}); unpack the release again") from None
     if not content:
         raise SourceError(f"{path} is empty; unpack the release again")
     return content

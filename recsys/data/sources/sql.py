@@ -103,6 +103,6 @@ def _distinct(names: list[str], where: str) -> list[str]:
 def _series(name: str, values: Sequence[object]) -> pl.Series:
     """Return a column; values Polars has no type for, or of several types (SQLite allows them), become text."""
     kinds = {type(value) for value in values if value is not None}
-    if len(kinds) <= 1 and kinds <= _PLAIN or kinds <= {list}:
+    if (len(kinds) <= 1 and kinds <= _PLAIN) or kinds == {list}:
         return pl.Series(name, values, dtype=pl.Null if not kinds else None, strict=False)
     return pl.Series(name, [None if value is None else str(value) for value in values], dtype=pl.String)

@@ -1,0 +1,118 @@
+"""Who asks, as the arrays the query tower reads: a known user, a newcomer, or someone who brings a history along."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.errors import DataError
+from recsys.features import Dataset, EventArrays, UserArrays
+from recsys.schema import EVENT_KINDS
+
+HistoryEvent = tuple[str, str, datetime]
+
+
+@dataclass(frozen=True)
+class Asker:
+    """One user as a dataset of one user row: `dataset` has the bundle's items and this user's events alone.
+
+    `positives` are rows of items that enter the history, oldest first, `kinds` their event kinds; `seen` are all items
+    not to be recommended again.
+    """
+
+    dataset: Dataset
+    positives: NDArray[np.int32]
+    kinds: NDArray[np.int8]
+    seen: NDArray[np.int32]
+
+
+def asker_of(
+    dataset: Dataset,
+    row: int | None,
+    places: Mapping[str, int],
+    demographics: Mapping[str, str] | None,
+    history: Sequence[HistoryEvent] | None,
+    until: int,
+) -> Asker:
+    """Return who asks: user row `row`, or a newcomer for None, with what the request adds.
+
+    Stored events from second `until` on are left out; given `history` is appended in order of time, items of it that
+    the catalogue lacks are ignored, and every given event but a dislike counts as positive. Given demographics replace
+    stored ones.
+    """
+    stored = _events(dataset.events, row, until)
+    given = _given(history or (), places)
+    events = _joined(stored, given)
+    users = UserArrays(
+        ids=dataset.users.ids[row : row + 1] if row is not None else np.array([""]),
+        vocab=np.array([0 if row is None else dataset.users.vocab[row]], np.int32),
+        demographics=_demographics(dataset, row, demographics or {})[None, :],
+    )
+    positive = events.positive
+    return Asker(
+        replace(dataset, users=users, events=events),
+        events.item[positive],
+        events.kind[positive],
+        np.unique(events.item),
+    )
+
+
+def _events(events: EventArrays, row: int | None, until: int) -> EventArrays:
+    own = slice(0, 0) if row is None else slice(int(events.offsets[row]), int(events.offsets[row + 1]))
+    own = slice(own.start, own.start + int(np.searchsorted(events.timestamp[own], until)))
+    return EventArrays(
+        item=np.array(events.item[own]),
+        kind=np.array(events.kind[own]),
+        weight=np.array(events.weight[own]),
+        timestamp=np.array(events.timestamp[own]),
+        device=np.array(events.device[own]),
+        positive=np.array(events.positive[own]),
+        split=np.array(events.split[own]),
+        offsets=np.array([0, own.stop - own.start], np.int64),
+    )
+
+
+def _given(history: Sequence[HistoryEvent], places: Mapping[str, int]) -> EventArrays:
+    unknown = sorted({kind for _, kind, _ in history if kind not in EVENT_KINDS})
+    if unknown:
+        raise DataError(f"history events must be one of {', '.join(EVENT_KINDS)}; got {', '.join(unknown)}")
+    known = [(places[item], kind, time) for item, kind, time in history if item in places and kind != "impression"]
+    n = len(known)
+    return EventArrays(
+        item=np.array([place for place, _, _ in known], np.int32),
+        kind=np.array([EVENT_KINDS.index(kind) + 1 for _, kind, _ in known], np.int8),  # type: ignore[arg-type]
+        weight=np.ones(n, np.float32),
+        timestamp=np.array([int(time.timestamp()) for _, _, time in known], np.int64),
+        device=np.zeros(n, np.int32),
+        positive=np.array([kind != "dislike" for _, kind, _ in known], bool),
+        split=np.zeros(n, np.int8),
+        offsets=np.array([0, n], np.int64),
+    )
+
+
+def _joined(stored: EventArrays, given: EventArrays) -> EventArrays:
+    order = np.argsort(np.concatenate([stored.timestamp, given.timestamp]), kind="stable")
+
+    def both(name: str) -> NDArray[np.generic]:
+        joined: NDArray[np.generic] = np.concatenate([getattr(stored, name), getattr(given, name)])[order]
+        return joined
+
+    names = ("item", "kind", "weight", "timestamp", "device", "positive", "split")
+    # The arrays keep the types of the two sides; a generic loop over names hides that from the type checker.
+    return EventArrays(**{name: both(name) for name in names}, offsets=np.array([0, len(order)], np.int64))  # type: ignore[arg-type]
+
+
+def _demographics(dataset: Dataset, row: int | None, given: Mapping[str, str]) -> NDArray[np.int32]:
+    vocabularies = dataset.spec.demographic_vocabs
+    unknown = sorted(set(given) - set(vocabularies))
+    if unknown:
+        raise DataError(f"demographics must be among {', '.join(vocabularies) or 'none'}; got {', '.join(unknown)}")
+    result = np.zeros(len(vocabularies), np.int32)
+    if row is not None:
+        result[:] = dataset.users.demographics[row]
+    for place, (name, vocabulary) in enumerate(vocabularies.items()):
+        if name in given:
+            result[place] = vocabulary.index(given[name]) + 1 if given[name] in vocabulary else 0
+    return result

@@ -1,0 +1,133 @@
+import hashlib
+from dataclasses import fields
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys.config import Config
+from recsys.errors import StorageError
+from recsys.features import Dataset, build_features, frames_to_dataset, load_dataset
+from recsys.storage import join, local_path, publish, write_json
+
+
+@pytest.fixture
+def tables(events, users, items):
+    rows = [(f"u{n % 7}", f"i{n * 5 % 11}", ("view", "click", "like", "impression")[n % 4], n) for n in range(240)]
+    catalogue = [{"item_id": f"i{n}", "title": f"title {n % 3}", "categories": [f"c{n % 2}"]} for n in range(12)]
+    return {
+        "interactions": events(*rows, device="tv"),
+        "users": users(*({"user_id": f"u{n}", "gender": "fm"[n % 2]} for n in range(8))),
+        "items": items(*catalogue),
+    }
+
+
+@pytest.fixture
+def deployment(tables, tmp_path) -> tuple[Config, str]:
+    config = Config(storage=str(tmp_path / "state"))
+    with publish(join(config.storage, "snapshots", "2026-01-05")) as snapshot:
+        for name, table in tables.items():
+            table.write_parquet(snapshot.path / f"{name}.parquet")
+    address = "/".join(snapshot.uri.rsplit("/", 3)[1:])
+    with publish(join(config.storage, "datasets")) as dataset:
+        listed = {"as_of": None, "since": None, "snapshots": [{"snapshot": address, "events": True}]}
+        write_json(str(dataset.path / "dataset.json"), listed)
+    return config, dataset.uri
+
+
+def test_every_array_survives_saving_and_loading(tables, config, tmp_path):
+    dataset = frames_to_dataset(config, *tables.values())
+    dataset.save(tmp_path)
+    for mmap in (True, False):
+        loaded = Dataset.load(tmp_path, mmap)
+        assert loaded.spec == dataset.spec
+        assert loaded.items_frame.equals(dataset.items_frame)
+        assert loaded.users_frame.equals(dataset.users_frame)
+        for room in ("items", "users", "events", "text_model"):
+            for field in fields(getattr(dataset, room)):
+                before, after = (getattr(getattr(one, room), field.name) for one in (dataset, loaded))
+                assert np.asarray(before).dtype == np.asarray(after).dtype
+                assert np.array_equal(before, after) if field.name != "category_names" else before == after
+
+
+def test_nothing_is_pickled(tables, config, tmp_path):
+    frames_to_dataset(config, *tables.values()).save(tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npy", ".json", ".parquet"}
+    assert all(b"\x80\x04" not in path.read_bytes()[:200] for path in tmp_path.glob("*.npy"))
+
+
+def test_dtypes_and_shapes_are_as_stated(tables, config):
+    dataset = frames_to_dataset(config, *tables.values())
+    n = len(dataset.items.ids)
+    assert n == 12
+    assert len(dataset.users.ids) == 8
+    assert dataset.items.text.shape == (n, 3)
+    assert dataset.items.categories.shape == (n, 2)
+    assert dataset.items.numeric.shape == (n, 4)
+    dtypes = {name: getattr(dataset.events, name).dtype.name for name in dataset.events.__dataclass_fields__}
+    assert dtypes == {
+        "item": "int32", "kind": "int8", "weight": "float32", "timestamp": "int64", "device": "int32",
+        "positive": "bool", "split": "int8", "offsets": "int64",
+    }  # fmt: skip
+
+
+def test_two_builds_from_shuffled_rows_give_identical_bytes(tables, config, tmp_path):
+    digests = []
+    for place, seed in enumerate((None, 1)):
+        rows = [
+            table if seed is None else table.sample(fraction=1, shuffle=True, seed=seed) for table in tables.values()
+        ]
+        (tmp_path / str(place)).mkdir()
+        frames_to_dataset(config, *rows).save(tmp_path / str(place))
+        files = sorted((tmp_path / str(place)).iterdir())
+        digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
+    assert digests[0] == digests[1]
+
+
+def test_a_table_with_two_rows_of_one_id_does_not_multiply_events(tables, config):
+    doubled = pl.concat([tables["items"], tables["items"]])
+    once = frames_to_dataset(config, *tables.values())
+    assert len(frames_to_dataset(config, tables["interactions"], tables["users"], doubled).events.item) == len(
+        once.events.item
+    )
+
+
+def test_frames_are_not_changed(tables, config):
+    before = {name: table.clone() for name, table in tables.items()}
+    frames_to_dataset(config, *tables.values())
+    assert all(table.equals(before[name]) for name, table in tables.items())
+
+
+def test_building_twice_reuses_what_is_there(deployment, tables):
+    config, dataset_uri = deployment
+    uri = build_features(config, dataset_uri)
+    touched = (local_path(uri) / "spec.json").stat().st_mtime_ns
+    assert build_features(config, dataset_uri) == uri
+    assert (local_path(uri) / "spec.json").stat().st_mtime_ns == touched
+    expected = frames_to_dataset(config.features, *tables.values())
+    assert load_dataset(uri).events.item.tolist() == expected.events.item.tolist()
+
+
+def test_other_settings_get_another_address(deployment):
+    config, dataset_uri = deployment
+    other = config.model_copy(update={"features": config.features.model_copy(update={"text_dim": 2})})
+    assert build_features(config, dataset_uri) != build_features(other, dataset_uri)
+
+
+@pytest.mark.parametrize("damage", ["change", "remove"])
+def test_a_damaged_training_set_is_built_again(deployment, damage):
+    config, dataset_uri = deployment
+    uri = build_features(config, dataset_uri)
+    victim = local_path(uri) / "event_item.npy"
+    good = victim.read_bytes()
+    if damage == "change":
+        victim.write_bytes(good[:-1] + b"\x07")
+    else:
+        victim.unlink()
+    assert build_features(config, dataset_uri) == uri
+    assert victim.read_bytes() == good
+
+
+def test_loading_what_is_not_there_says_what_to_run(tmp_path):
+    with pytest.raises(StorageError, match="run the features stage again"):
+        load_dataset(str(tmp_path))
