@@ -72,4 +72,3 @@ def main() -> None:
     except RecsysError as error:
         _errors.print(f"[red]{type(error).__name__}[/red]: {error}", soft_wrap=True)
         raise SystemExit(1) from None
-

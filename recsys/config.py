@@ -115,7 +115,9 @@ class FeaturesConfig(_Frozen):
     }
     min_rating: float = Field(default=0.0, description="a rating below this is no positive event")
     min_user_events: int = Field(default=2, ge=1, description="training users with fewer positive events are left out")
-    min_item_events: int = Field(default=3, ge=1, description="items with fewer train positives have no id of their own")
+    min_item_events: int = Field(
+        default=3, ge=1, description="items with fewer train positives have no id of their own"
+    )
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.5, description="last share of the time before test")
     test_fraction: float = Field(default=0.1, gt=0, lt=0.5, description="last share of positive events, by time")
     window_days: int = Field(default=0, ge=0, description="days of history a training run reads; 0 reads all")
@@ -151,7 +153,9 @@ class EvaluationConfig(_Frozen):
     main_metric: str = "ndcg_at_10"
     knn_neighbours: int = Field(default=100, ge=1)
     recent_days: int = Field(default=7, ge=1, description="window of the recent-popularity baseline")
-    max_users: int = Field(default=20_000, ge=1, description="test users, drawn with the run's seed when there are more")
+    max_users: int = Field(
+        default=20_000, ge=1, description="test users, drawn with the run's seed when there are more"
+    )
     seed: int = 5
 
 

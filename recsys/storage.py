@@ -81,7 +81,7 @@ def local_path(uri: str) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent) as aside:
             filesystem, path = fsspec.core.url_to_fs(uri)
             filesystem.get(path, f"{aside}/copy", recursive=True)
-            os.replace(f"{aside}/copy", target)
+            Path(aside, "copy").replace(target)
     return target
 
 
@@ -165,7 +165,7 @@ def write_text(uri: str, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(aside, path)
+        Path(aside).replace(path)
     except OSError as error:
         raise StorageError(
             f"cannot write {uri}: {error.strerror or error}; free space or fix its permissions, then run again"
@@ -218,7 +218,7 @@ def _move(aside: Path, base: str, digest: str) -> str:
     if is_local(base):
         aside.chmod(0o755)
         try:
-            os.rename(aside, local_path(target))
+            aside.rename(local_path(target))
         except OSError:
             if not exists(target):  # another run published the same content first
                 raise

@@ -18,7 +18,7 @@ from recsys.features.spec import FeatureSpec, encode
 from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, check_split, cutoffs_of, with_split
 from recsys.features.text import TextModel
 from recsys.schema import DEVICE, ITEM_ID, ITEMS, PRIVATE_USERS, TIMESTAMP, USER_ID, WEIGHT
-from recsys.storage import current, digest_of, is_local, join, local_path, publish, verify
+from recsys.storage import current, digest_of, exists, is_local, join, local_path, publish, verify
 
 _FORMAT = 2  # raise it when equal input gives other arrays than before, so that nothing stale is reused
 
@@ -94,13 +94,15 @@ def reindex(dataset: Dataset, spec: FeatureSpec, text_model: TextModel) -> Datas
 def _intact(base: str) -> str | None:
     """Return what was published if it is whole; remove it if damaged, as a rebuild has the same address."""
     uri = current(base)
+    if uri is None:
+        return None
     try:
-        if uri:
-            verify(uri)
+        verify(uri)
     except StorageError:
-        if not is_local(uri or ""):
+        if is_local(uri):
+            shutil.rmtree(local_path(uri), ignore_errors=True)
+        if exists(uri):
             raise
-        shutil.rmtree(local_path(uri or ""), ignore_errors=True)
         return None
     return uri
 

@@ -34,6 +34,9 @@ def histories(
 ) -> HistoryBatch:
     """Return the last `length` positive events of each user before position `history_end` of the events."""
     events, positions = dataset.events, dataset.events.positive_positions
+    if not len(positions):
+        padding = np.zeros((len(user_rows), length), np.int32)
+        return HistoryBatch(items=padding - 1, kinds=padding, gaps=padding)
     start = np.searchsorted(positions, np.asarray(events.offsets)[user_rows])
     places = np.searchsorted(positions, history_end)[:, None] + np.arange(-length, 0)
     inside = places >= start[:, None]

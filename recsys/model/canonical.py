@@ -5,6 +5,7 @@ from pathlib import Path
 import onnx
 
 _OUTPUT = "vectors"
+_ANY = "n"  # the name of the one dimension that is free
 
 
 def canonical(model: "onnx.ModelProto") -> "onnx.ModelProto":
@@ -27,6 +28,10 @@ def canonical(model: "onnx.ModelProto") -> "onnx.ModelProto":
     kept = [onnx.TensorProto.FromString(constant.SerializeToString(deterministic=True)) for constant in constants]
     del graph.initializer[:], graph.value_info[:]
     graph.initializer.extend(kept)
+    for node in [*graph.input, *graph.output]:
+        for size in node.type.tensor_type.shape.dim:
+            if size.dim_param:
+                size.dim_param = _ANY
     graph.output[0].name, graph.doc_string, result.doc_string = _OUTPUT, "", ""
     return result
 

@@ -13,7 +13,7 @@ def ingest(config: Config, start: str | None = None, end: str | None = None) -> 
     """Read `[start, end)` from the source through the privacy door into staged partitions.
 
     `None` stands for the source's own first or last day. Returns `{"partitions": [...]}` with the staged address and
-    the counts of what was kept and withheld, one entry per partition; none when the source has no day in `[start, end)`.
+    the counts of what was kept and withheld, one entry per partition; none when `[start, end)` lies outside the source.
     """
     from recsys.data import ingest_range, open_source
 
@@ -58,6 +58,7 @@ def build_features(config: Config, dataset: str) -> Json:
 
 
 def moment_of(text: str | None) -> datetime | None:
+    """Read an ISO 8601 date or time, in UTC unless it says otherwise; None for none."""
     if not text:
         return None
     try:

@@ -81,7 +81,8 @@ def _last_event(dataset: str) -> datetime:
     from recsys.data import read_table
 
     last = read_table(dataset, "interactions").select(pl.col(TIMESTAMP).max()).collect().item()
-    assert isinstance(last, datetime)
+    if not isinstance(last, datetime):
+        raise DataError(f"the champion's training set {dataset} holds no event; train again")
     return datetime.combine(last.date() + timedelta(days=1), datetime.min.time(), last.tzinfo)
 
 

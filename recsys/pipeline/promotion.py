@@ -56,7 +56,7 @@ def promote(config: Config, registered: Json) -> Json:
             make_champion(config, champion.version)
             return {"promoted": True, "version": champion.version, "gates": [], "note": "it is champion already"}
         decision = decide_promotion(config, _evidence(config, registered, champion))
-        gates = [gate.model_dump() for gate in decision.gates]
+        gates: list[Any] = [gate.model_dump() for gate in decision.gates]
         verdict = {"version": registered["version"], "run_id": registered["run_id"], "promoted": decision.promoted}
         tags = {f"gate.{gate.name}": str(gate) for gate in decision.gates}
         tag_version(config, registered["version"], {"recsys.promoted": str(decision.promoted), **tags})

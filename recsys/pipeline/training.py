@@ -24,7 +24,7 @@ def train(
     from recsys.model import train as train_towers
     from recsys.registry.runs import log_training, run_url, tracked_run
 
-    settings = {"model": config.model.model_dump(mode="json"), "features": features.rsplit("/", 2)[-2:]}
+    settings: Json = {"model": config.model.model_dump(mode="json"), "features": features.rsplit("/", 2)[-2:]}
     run_key = digest_of(settings)
     base = join(config.storage, "models", run_key)
     arrays = load_dataset(features)

@@ -110,5 +110,7 @@ _FEW = 20  # a comparison of fewer users says nothing
 
 def gate_table(gates: Sequence[Gate]) -> str:
     """Return the gates as a Markdown table."""
-    rows = [f"| {g.name} | {g.value:.4f} | {g.limit:.4f} | {'yes' if g.passed else '**no**'} | {g.detail} |" for g in gates]
+    rows = [
+        f"| {g.name} | {g.value:.4f} | {g.limit:.4f} | {'yes' if g.passed else '**no**'} | {g.detail} |" for g in gates
+    ]
     return "\n".join(["| gate | value | limit | holds | what |", "|---|---|---|---|---|", *rows])

@@ -8,7 +8,7 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
-class TwoTowerModel(PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
+class TwoTowerModel(PythonModel):
     """Recommends from a bundle and its index; a user it does not know is treated as a newcomer."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -18,7 +18,10 @@ class TwoTowerModel(PythonModel):  # type: ignore[misc]  # MLflow's base class i
         self._recommender = BundleRecommender.open(context.artifacts["bundle"], context.artifacts["index"])
 
     def predict(
-        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        self,
+        context: PythonModelContext,  # noqa: ARG002  # MLflow passes it
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Return one row per (user, rank); columns user_id, item_id, title, score, rank, reason.
 

@@ -9,8 +9,8 @@ from typing import Any
 import mlflow
 import pandas as pd
 import requests
-from mlflow.data import pandas_dataset
 from matplotlib.figure import Figure
+from mlflow.data import pandas_dataset
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from pydantic import JsonValue

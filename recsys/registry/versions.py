@@ -23,7 +23,7 @@ _REQUIREMENTS = (
 )  # fmt: skip
 
 
-def register_version(  # noqa: PLR0917
+def register_version(
     config: Config, run_id: str, run_key: str, bundle: str, index: str, tags: Mapping[str, str]
 ) -> str:
     """Log the bundle as a pyfunc model of the open run, register it, and make it the challenger.
@@ -44,7 +44,7 @@ def register_version(  # noqa: PLR0917
             pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
             code_paths=[str(Path(__file__).parents[1])],
         )
-        everything = {RUN_KEY: run_key, "recsys.bundle": bundle, "recsys.index": index, **tags}
+        everything = {RUN_KEY: run_key, "recsys.bundle": bundle, "recsys.index": index, "recsys.run_id": run_id, **tags}
         version = mlflow.register_model(model.model_uri, config.registered_model, tags=everything)
         client.set_registered_model_alias(config.registered_model, CHALLENGER, version.version)
         return str(version.version)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from recsys.errors import StorageError
+from recsys.features import context_of
 from recsys.index import ExactIndex, Index, load_index
 from recsys.registry import Bundle, load_bundle
 from recsys.serving.reasons import Reasons
@@ -93,7 +94,11 @@ class BundleRecommender:
         items = self._bundle.dataset.items
         return [
             Recommendation(
-                str(items.ids[item]), str(items.titles[item]), float(score), rank, self._reasons.explain(asker, int(item))
+                str(items.ids[item]),
+                str(items.titles[item]),
+                float(score),
+                rank,
+                self._reasons.explain(asker, int(item)),
             )
             for rank, (item, score) in enumerate(zip(rows, scores, strict=True), 1)
         ]
@@ -121,6 +126,16 @@ class BundleRecommender:
         towers, dataset = self._bundle.towers, asker.dataset
         ends, codes = dataset.events.offsets[1:], np.array([self._device(device)], np.int32)
         rows, seconds = np.zeros(1, np.int32), np.array([second], np.int64)
+        if not len(asker.positives):
+            length = towers.history_length
+            return towers.query(
+                history_vectors=np.zeros((1, length, towers.dim), np.float32),
+                history_kinds=np.zeros((1, length), np.int32),
+                history_gaps=np.zeros((1, length), np.int32),
+                user=dataset.users.vocab,
+                demographics=dataset.users.demographics,
+                context=context_of(seconds, codes),
+            )
         return towers.query_vectors(dataset, towers.item_vectors, rows, ends, seconds, codes)
 
     def _device(self, device: str | None) -> int:

@@ -66,7 +66,7 @@ def members(mark: str, services: Sequence[Service] = ()) -> list[psutil.Process]
     return found
 
 
-def stop(mark: str, services: Sequence[Service] = (), grace_s: float = 10.0) -> list[int]:
+def stop(mark: str, services: Sequence[Service] = (), grace_s: float = 5.0) -> list[int]:
     """Ask every member to end, kill what is left after `grace_s`; return the ids that are still there."""
     _signal(members(mark, services), signal.SIGTERM)
     deadline = time.monotonic() + grace_s

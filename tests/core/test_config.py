@@ -12,7 +12,9 @@ def test_defaults_describe_the_demo_world() -> None:
 
 def test_a_file_names_its_source(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
-    path.write_text('[source]\nkind = "files"\n[source.interactions]\nuri = "events.csv"\ncolumns = {user_id = "uid"}\n')
+    path.write_text(
+        '[source]\nkind = "files"\n[source.interactions]\nuri = "events.csv"\ncolumns = {user_id = "uid"}\n'
+    )
     source = load_config(path).source
     assert isinstance(source, FilesSource)
     assert source.interactions.columns == {"user_id": "uid"}

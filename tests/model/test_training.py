@@ -96,12 +96,11 @@ def test_same_seed_gives_the_same_vectors(config: Config, make: Callable[..., Da
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
 
 
-@pytest.mark.parametrize(("n_users", "n_items", "per_user"), [(1, 12, 12), (12, 1, 1)])
-@pytest.mark.parametrize("loss", ["full", "sampled"])
+@pytest.mark.parametrize(("n_users", "n_items", "loss"), [(1, 12, "sampled"), (12, 1, "full")])
 def test_one_user_or_one_item_trains(
-    config: Config, make: Callable[..., Dataset], tmp_path: Path, n_users: int, n_items: int, per_user: int, loss: str
+    config: Config, make: Callable[..., Dataset], tmp_path: Path, n_users: int, n_items: int, loss: str
 ) -> None:
-    result = train(_settings(config, epochs=1, loss=loss), make(n_users, n_items, per_user), tmp_path, _ignore)
+    result = train(_settings(config, epochs=1, loss=loss), make(n_users, n_items, n_items), tmp_path, _ignore)
     assert np.isfinite(result.history[0]["loss"])
     assert np.isfinite(ExportedTowers.load(tmp_path).item_vectors).all()
 

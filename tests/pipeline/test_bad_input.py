@@ -125,7 +125,7 @@ def test_a_timestamp_in_the_future_does_not_make_thousands_of_empty_days(tables:
 
 
 def test_odd_ids_come_through_whole(tables: Tables) -> None:
-    odd = {"i0": "ид,\n\"one\"", "i1": "🎬 two;three", "i2": " spaced\tid ", "i3": "../../etc/passwd"}
+    odd = {"i0": 'ид,\n"one"', "i1": "🎬 two;three", "i2": " spaced\tid ", "i3": "../../etc/passwd"}
     users = {"u0": "Zoë,\nSmith", "u1": "名前"}
     tables.interactions = tables.interactions.with_columns(pl.col(ITEM_ID).replace(odd), pl.col(USER_ID).replace(users))
     tables.items = tables.items.with_columns(pl.col(ITEM_ID).replace(odd))

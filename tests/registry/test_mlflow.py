@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import mlflow.pyfunc
 import pytest
 from matplotlib.figure import Figure
 from mlflow.entities.model_registry import ModelVersion
@@ -58,7 +59,9 @@ def test_a_run_holds_parameters_curves_the_dataset_metrics_plots_and_the_card(co
     with tracked_run(config, "k1", "first", {"airflow.dag_id": "recsys_training"}) as run_id:
         history = [{"epoch": 1.0, "loss": 2.0}, {"epoch": 2.0, "loss": 1.0}]
         log_training(config, "features/x", "datasets/0123456789abcdef", COUNTS, history, {"best_epoch": 2.0})
-        log_evaluation({"two_tower": {"ndcg_at_10": 0.2}, "random": {"ndcg_at_10": 0.01}}, {"curve": Figure()}, "# card")
+        log_evaluation(
+            {"two_tower": {"ndcg_at_10": 0.2}, "random": {"ndcg_at_10": 0.01}}, {"curve": Figure()}, "# card"
+        )
     run = connect(config).get_run(run_id)
     assert run.data.params["model.dim"] == "64"
     assert run.data.metrics["test/two_tower/ndcg_at_10"] == 0.2

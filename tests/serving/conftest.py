@@ -67,9 +67,7 @@ def make_dataset() -> Dataset:
     ]
     users = [{"user_id": f"u{user:03d}", "age": AGES[user % 3], "gender": "f"} for user in range(N_USERS)]
     features = FeaturesConfig(min_user_events=1, min_item_events=1, text_dim=4, user_columns=("age", "gender"))
-    return frames_to_dataset(
-        features, _frame(events, INTERACTIONS), _frame(users, PRIVATE_USERS), _frame(items, ITEMS)
-    )
+    return frames_to_dataset(features, _frame(events, INTERACTIONS), _frame(users, PRIVATE_USERS), _frame(items, ITEMS))
 
 
 def write_towers(folder: Path, dataset: Dataset) -> None:
@@ -126,7 +124,11 @@ def write_towers(folder: Path, dataset: Dataset) -> None:
             value("numeric", f32, "N", numeric),
         ],
         [value("item", f32, "N", DIM)],
-        [constant("wt", text, DIM), constant("wn", numeric, DIM), constant("wi", len(dataset.spec.item_vocab) + 1, DIM)],
+        [
+            constant("wt", text, DIM),
+            constant("wn", numeric, DIM),
+            constant("wi", len(dataset.spec.item_vocab) + 1, DIM),
+        ],
     )
     for name, graph in (("query", query), ("item", item)):
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

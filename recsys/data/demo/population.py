@@ -25,13 +25,18 @@ from recsys.schema import (
 _USERS_AT_SCALE_1 = 2000
 _BEFORE_START = 0.7  # share of users who signed up before the world's first day
 _AGE_STEPS = (25, 35, 50)  # tastes change at these ages
+_CRAVING, _CRAVING_DAYS = 0.8, 5  # logit that a passing interest adds to one topic, and how long it lasts
 _DAY_S = 86_400
 
 
 @dataclass(frozen=True)
 class Population:
-    """User rows in id order. `taste` float32[n, n_topics] holds logits, `drift` their change over a hundred days."""
+    """User rows in id order. `taste` float32[n, n_topics] holds logits, `drift` their change over a hundred days.
 
+    On top of both, each user has a passing interest in one topic, so that what was watched last tells what comes next.
+    """
+
+    seed: int
     frame: pl.DataFrame
     taste: NDArray[np.float32]
     drift: NDArray[np.float32]
@@ -42,7 +47,18 @@ class Population:
     def taste_on(self, day: int, shifted: bool) -> NDArray[np.float32]:
         """Return logits of topics on a day, counted from the world's first; a shift turns them by half the topics."""
         taste = self.taste + self.drift * np.float32(day / 100)
+        taste[np.arange(len(taste)), self._passing_interest(day)] += np.float32(_CRAVING)
         return np.roll(taste, taste.shape[1] // 2, axis=1) if shifted else taste
+
+    def _passing_interest(self, day: int) -> NDArray[np.int64]:
+        """Return each user's topic of the moment; a fifth of the users turn to another one each day."""
+        n, n_topics = self.taste.shape
+        term = (day + np.arange(n) % _CRAVING_DAYS) // _CRAVING_DAYS
+        now, soon = (
+            np.random.default_rng([self.seed, 4, number]).integers(0, n_topics, n)
+            for number in (day // _CRAVING_DAYS, day // _CRAVING_DAYS + 1)
+        )
+        return np.where(term == day // _CRAVING_DAYS, now, soon)
 
 
 def moments(start: datetime, seconds: NDArray[np.int64]) -> pl.Series:
@@ -82,6 +98,7 @@ def populate(settings: DemoSource, start: datetime) -> Population:
         schema=USERS,
     )
     return Population(
+        seed=settings.seed,
         frame=frame,
         taste=taste.astype(np.float32),
         drift=random.normal(0, 0.8, taste.shape).astype(np.float32),

@@ -36,7 +36,7 @@ def affinity(taste: NDArray[np.float32], catalogue: Catalogue) -> NDArray[np.flo
 
 
 def day_events(
-    people: Population, catalogue: Catalogue, seed: int, day: int, shifted: bool, columns: tuple[str, ...]
+    people: Population, catalogue: Catalogue, seed: int, day: int, *, shifted: bool, columns: tuple[str, ...]
 ) -> pl.DataFrame:
     """Return one day's events with the given columns: user and item row, kind, value, second of the world, position,
     session and propensity, in the order of time.

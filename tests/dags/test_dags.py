@@ -1,0 +1,84 @@
+from pathlib import Path
+from typing import Any
+
+DAGS = {"recsys_data", "recsys_training", "recsys_monitoring"}
+HEAVY = {"tensorflow", "tf_keras", "mlflow", "great_expectations", "polars", "pandas", "numpy", "sklearn", "annoy"}
+
+
+def test_every_dag_imports_without_error(parsed: dict[str, Any]) -> None:
+    assert parsed["errors"] == {}
+    assert set(parsed["dags"]) == DAGS
+
+
+def test_a_dags_id_is_its_files_name(parsed: dict[str, Any]) -> None:
+    assert {Path(dag["file"]).stem: name for name, dag in parsed["dags"].items()} == {name: name for name in DAGS}
+
+
+def test_parsing_imports_no_heavy_library(parsed: dict[str, Any]) -> None:
+    assert HEAVY.isdisjoint(parsed["modules"])
+    assert "recsys.pipeline" not in parsed["modules"]
+
+
+def test_every_dag_has_a_run_book(parsed: dict[str, Any]) -> None:
+    for dag in parsed["dags"].values():
+        assert dag["doc"].startswith("### ")
+        assert "**By hand.**" in dag["doc"]
+
+
+def test_every_param_is_typed_and_described(parsed: dict[str, Any]) -> None:
+    for dag in parsed["dags"].values():
+        assert dag["params"] and all(dag["params"].values()) and all(dag["described"])
+
+
+def test_nothing_catches_up_or_runs_twice_at_once(parsed: dict[str, Any]) -> None:
+    for dag in parsed["dags"].values():
+        assert not dag["catchup"]
+        assert dag["max_active_runs"] == 1
+        assert dag["start_date"] == "None"  # with one, unpausing would start a run for the tick that has passed
+
+
+def test_every_task_is_tried_three_times_under_the_policy(parsed: dict[str, Any]) -> None:
+    for dag in parsed["dags"].values():
+        for task in dag["tasks"].values():
+            assert task["retries"] == 2
+            assert task["policy"]
+
+
+def test_training_evaluates_and_indexes_side_by_side(parsed: dict[str, Any]) -> None:
+    tasks = parsed["dags"]["recsys_training"]["tasks"]
+    assert {name: task["upstream"] for name, task in tasks.items()} == {
+        "select": [],
+        "build_features": ["select"],
+        "train": ["build_features", "select"],
+        "evaluate": ["train"],
+        "export_index": ["train"],
+        "register": ["evaluate", "export_index", "train"],
+        "promote": ["register"],
+    }
+
+
+def test_assets_chain_the_dags(parsed: dict[str, Any]) -> None:
+    outlets = {
+        task_id: task["outlets"]
+        for dag in parsed["dags"].values()
+        for task_id, task in dag["tasks"].items()
+        if task["outlets"]
+    }
+    assert outlets == {
+        "validate": ["recsys_snapshot"],
+        "promote": ["recsys_champion"],
+        "request_retraining": ["recsys_retrain"],
+    }
+
+
+def test_tasks_link_to_mlflow_and_data_docs(parsed: dict[str, Any]) -> None:
+    dags = parsed["dags"]
+    assert dags["recsys_data"]["tasks"]["validate"]["links"] == ["Data docs"]
+    assert dags["recsys_training"]["tasks"]["train"]["links"] == ["MLflow run"]
+    assert dags["recsys_training"]["tasks"]["promote"]["links"] == ["Model version"]
+
+
+def test_a_person_approves_when_the_configuration_says_so(parsed_with_approval: dict[str, Any]) -> None:
+    tasks = parsed_with_approval["dags"]["recsys_training"]["tasks"]
+    assert tasks["approve"]["upstream"] == ["register"]
+    assert tasks["promote"]["upstream"] == ["approve", "register"]
