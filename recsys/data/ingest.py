@@ -34,6 +34,7 @@ from recsys.storage import join, publish
 
 BEGINNING: Final = datetime(1000, 1, 1, tzinfo=UTC)  # before any sign-up or publication
 _DAY: Final = timedelta(days=1)
+_MAX_DAYS: Final = 10_000  # 27 years of daily partitions: more comes of a wrong timestamp, not of a history
 
 
 class PrivacyDoor:
@@ -56,7 +57,7 @@ class PrivacyDoor:
 def ingest_range(config: Config, source: Source, start: datetime, end: datetime) -> list[dict[str, Any]]:  # Any: JSON
     """Stage `[start, end)`, widened to whole UTC days: one partition a day, or one for all.
 
-    Days wholly past retention are left out. Raises ConfigError when the interval is empty.
+    Days wholly past retention are left out. Raises ConfigError when the interval is empty or too long.
     """
     begin, finish = _midnight(start), _midnight(end)
     finish += _DAY if finish < end else timedelta(0)
@@ -67,6 +68,11 @@ def ingest_range(config: Config, source: Source, start: datetime, end: datetime)
         return [ingest_partition(config, source, begin, finish, "all", door)]
     days = [begin + n * _DAY for n in range((finish - begin).days)]
     kept = [day for day in days if door.horizon is None or day + _DAY > door.horizon]
+    if len(kept) > _MAX_DAYS:
+        raise ConfigError(
+            f"{begin.date()} to {finish.date()} are {len(kept)} days, at most {_MAX_DAYS} daily partitions are made; "
+            'give start and end if the data has timestamps in the future, or set partition = "all"'
+        )
     return [ingest_partition(config, source, day, day + _DAY, day.date().isoformat(), door) for day in kept]
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from recsys.config import Config
 from recsys.errors import DataError
 from recsys.schema import ITEM_ID, TIMESTAMP, USER_ID, TableName
-from recsys.storage import current, join, list_names, local_path, publish, read_json, read_manifest, write_json
+from recsys.storage import current, join, list_names, local_path, publish, read_json, verify, write_json
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ def select_snapshots(config: Config, as_of: datetime | None = None) -> DatasetRe
     """Publish the list of snapshots a run reads: of days before `as_of`, events within `features.window_days`.
 
     Users and items come from every such day. Retention applies here too, counted back from `as_of`, so an event that
-    was young enough when it was read does not outlive it. Raises DataError when no snapshot is left.
+    was young enough when it was read does not outlive it. Raises DataError when no snapshot is left,
+    StorageError when one is damaged.
     """
-    found = {name: (uri, read_manifest(uri).info) for name, uri in list_snapshots(config).items()}
+    found = {name: (uri, verify(uri).info) for name, uri in list_snapshots(config).items()}
     chosen = {
         name: (uri, datetime.fromisoformat(str(info["end"])))
         for name, (uri, info) in found.items()

@@ -44,7 +44,7 @@ class Popularity(ScoredRecommender):
         self.name = "popularity" if since is None else "recent_popularity"
         self._counts = item_counts(dataset, split, since)
 
-    def _scorer(self, heldout: Heldout) -> Scorer:
+    def _scorer(self, heldout: Heldout) -> Scorer:  # noqa: ARG002  # the same list for everybody
         return lambda block: np.broadcast_to(
             self._counts.astype(np.float64), (block.stop - block.start, self._counts.size)
         )

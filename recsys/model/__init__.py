@@ -12,7 +12,7 @@ from recsys.model.exported import ExportedTowers
 if TYPE_CHECKING:
     from recsys.config import Config
     from recsys.features import Dataset
-    from recsys.model.train import TrainingResult
+    from recsys.model.training import TrainingResult
 
 __all__ = ["ExportedTowers", "train"]
 
@@ -20,7 +20,7 @@ __all__ = ["ExportedTowers", "train"]
 def train(
     config: "Config", dataset: "Dataset", out_dir: Path, on_epoch: Callable[[int, dict[str, float]], None]
 ) -> "TrainingResult":
-    """Train both towers and write the exported towers into `out_dir`; see `recsys.model.train.train_towers`."""
-    from recsys.model.train import train_towers
+    """Train both towers and write the exported towers into `out_dir`; see `recsys.model.training.train_towers`."""
+    from recsys.model.training import train_towers
 
     return train_towers(config, dataset, out_dir, on_epoch)

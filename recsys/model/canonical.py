@@ -18,16 +18,20 @@ def canonical(model: "onnx.ModelProto") -> "onnx.ModelProto":
     result.CopyFrom(model)
     graph = result.graph
     names = {"": "", **{node.name: node.name for node in graph.input}, graph.output[0].name: _OUTPUT}
-    for place, node in enumerate(graph.node):
+    nodes = _by_use(graph)
+    for place, node in enumerate(nodes):
         node.name, node.doc_string = f"n{place}", ""
         node.input[:] = [names.setdefault(name, f"t{len(names)}") for name in node.input]
         node.output[:] = [names.setdefault(name, f"t{len(names)}") for name in node.output]
-    constants = sorted(graph.initializer, key=lambda constant: _number(names, constant.name))
+    used = [constant for constant in graph.initializer if constant.name in names]
+    constants = sorted(used, key=lambda constant: _number(names, constant.name))
     for constant in constants:
         constant.name = names[constant.name]
     kept = [onnx.TensorProto.FromString(constant.SerializeToString(deterministic=True)) for constant in constants]
-    del graph.initializer[:], graph.value_info[:]
+    ordered = [onnx.NodeProto.FromString(node.SerializeToString(deterministic=True)) for node in nodes]
+    del graph.initializer[:], graph.value_info[:], graph.node[:]
     graph.initializer.extend(kept)
+    graph.node.extend(ordered)
     for node in [*graph.input, *graph.output]:
         for size in node.type.tensor_type.shape.dim:
             if size.dim_param:
@@ -41,6 +45,24 @@ def save(model: "onnx.ModelProto", path: Path) -> None:
     checked = canonical(model)
     onnx.checker.check_model(checked)
     path.write_bytes(checked.SerializeToString(deterministic=True))
+
+
+def _by_use(graph: "onnx.GraphProto") -> "list[onnx.NodeProto]":
+    """Return the nodes the output needs, each after its inputs, in the order in which the output reaches them."""
+    makers = {name: node for node in graph.node for name in node.output}
+    ordered: list[onnx.NodeProto] = []
+    placed: set[str] = set()
+
+    def place(name: str) -> None:
+        if (node := makers.get(name)) is None or node.output[0] in placed:
+            return
+        placed.add(node.output[0])
+        for needed in node.input:
+            place(needed)
+        ordered.append(node)
+
+    place(graph.output[0].name)
+    return ordered
 
 
 def _number(names: dict[str, str], name: str) -> int:

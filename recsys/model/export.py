@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import tf2onnx
 from numpy.typing import NDArray
 
 from recsys.errors import TrainingError
@@ -43,6 +42,8 @@ def export_towers(
 
 
 def _convert(tower: Tower, signature: Mapping[str, "tf.TensorSpec"], path: Path) -> "tf.Function":
+    import tf2onnx
+
     traced = tf.function(lambda *tensors: tower(dict(zip(signature, tensors, strict=True))))
     # tf2onnx lists every constant it folds at level WARNING.
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)

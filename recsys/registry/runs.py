@@ -27,14 +27,15 @@ def connect(config: Config) -> mlflow.MlflowClient:
     """Point MLflow at `MLFLOW_TRACKING_URI`, or at a SQLite file under the storage root."""
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    if not uri:
-        if not is_local(config.storage):
-            raise RegistryError("set MLFLOW_TRACKING_URI: the storage is remote and MLflow's default is a local file")
-        root = local_path(config.storage).resolve()
-        root.mkdir(parents=True, exist_ok=True)
-        uri = f"sqlite:///{root}/mlflow.db"
-    mlflow.set_tracking_uri(uri)
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        mlflow.set_tracking_uri(uri)
+        return mlflow.MlflowClient()
+    if not is_local(config.storage):
+        raise RegistryError("set MLFLOW_TRACKING_URI: the storage is remote and MLflow's default is a local file")
+    root = local_path(config.storage).resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it; the next configuration must not inherit this one's
     return mlflow.MlflowClient()
 
 

@@ -94,14 +94,16 @@ def _given(history: Sequence[HistoryEvent], places: Mapping[str, int]) -> EventA
 
 def _joined(stored: EventArrays, given: EventArrays) -> EventArrays:
     order = np.argsort(np.concatenate([stored.timestamp, given.timestamp]), kind="stable")
-
-    def both(name: str) -> NDArray[np.generic]:
-        joined: NDArray[np.generic] = np.concatenate([getattr(stored, name), getattr(given, name)])[order]
-        return joined
-
-    names = ("item", "kind", "weight", "timestamp", "device", "positive", "split")
-    # The arrays keep the types of the two sides; a generic loop over names hides that from the type checker.
-    return EventArrays(**{name: both(name) for name in names}, offsets=np.array([0, len(order)], np.int64))
+    return EventArrays(
+        item=np.concatenate([stored.item, given.item])[order],
+        kind=np.concatenate([stored.kind, given.kind])[order],
+        weight=np.concatenate([stored.weight, given.weight])[order],
+        timestamp=np.concatenate([stored.timestamp, given.timestamp])[order],
+        device=np.concatenate([stored.device, given.device])[order],
+        positive=np.concatenate([stored.positive, given.positive])[order],
+        split=np.concatenate([stored.split, given.split])[order],
+        offsets=np.array([0, len(order)], np.int64),
+    )
 
 
 def _demographics(dataset: Dataset, row: int | None, given: Mapping[str, str]) -> NDArray[np.int32]:

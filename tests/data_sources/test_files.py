@@ -101,7 +101,7 @@ def test_an_absent_file_a_glob_without_files_and_an_unknown_format_are_refused(t
             source.interval()
     with pytest.raises(SourceError, match="cannot tell the format"):
         opened(tmp_path, f"{HEADER}\n{ROW}\n", "events.txt").interval()
-    with pytest.raises(ConfigError, match="interactions.uri is empty"):
+    with pytest.raises(ConfigError, match=r"interactions.uri is empty"):
         open_source(Config(source=FilesSource(interactions=TableMapping()))).interval()
 
 

@@ -13,7 +13,7 @@ from recsys.errors import StorageError, TrainingError
 from recsys.features import Dataset, heldout
 from recsys.model import ExportedTowers, train
 from recsys.model.inputs import query_inputs
-from recsys.model.train import TrainingResult
+from recsys.model.training import TrainingResult
 from recsys.model.validation import ndcg_at_k
 
 

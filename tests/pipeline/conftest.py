@@ -18,8 +18,8 @@ from recsys.schema import CATEGORIES, EVENT, EVENT_ID, ITEM_ID, TIMESTAMP, TITLE
 
 Json = dict[str, Any]
 START = datetime(2026, 1, 1, tzinfo=UTC)
-MODEL = {"dim": 16, "epochs": 2, "history_length": 10, "batch_size": 64, "learning_rate": 0.01}
-DEMO = {"kind": "demo", "scale": 0.15, "n_items": 200, "days": 20}
+MODEL = {"dim": 16, "epochs": 4, "history_length": 10, "batch_size": 64, "learning_rate": 0.01}
+DEMO = {"kind": "demo", "scale": 0.3, "n_items": 200, "days": 20}
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class Tables:
             path = self.folder / f"{name}.csv"
             getattr(self, name).write_csv(path)
             source[name] = {"uri": str(path)}
-        return configured(self.folder / "state", source, partition="all", **settings)
+        return configured(
+            self.folder / "state", source, partition="all", experiment="own", registered_model="own", **settings
+        )
 
 
 def configured(storage: Path, source: Json, **settings: Any) -> Config:
@@ -91,6 +93,13 @@ def world(tmp_path_factory: pytest.TempPathFactory, no_server: None) -> World:
     registered = pipeline.register(config, trained, evaluated, index)
     promoted = pipeline.promote(config, registered)
     return World(config, staged, validated, chosen, features, trained, evaluated, index, registered, promoted)
+
+
+@pytest.fixture
+def one_database(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the world's MLflow database, as creating one takes seconds; artifacts go to the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{world.config.storage}/mlflow.db")
 
 
 @pytest.fixture

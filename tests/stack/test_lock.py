@@ -11,9 +11,9 @@ from recsys.stack.lock import DemoRunningError, demo_lock, holder
 def test_a_second_demo_is_refused_and_told_who_runs(tmp_path: Path) -> None:
     with demo_lock(tmp_path):
         assert holder(tmp_path) == os.getpid()
-        with pytest.raises(DemoRunningError, match=rf"another demo runs \(process {os.getpid()}\).*make down"):
-            with demo_lock(tmp_path):
-                pass
+        message = rf"another demo runs \(process {os.getpid()}\).*make down"
+        with pytest.raises(DemoRunningError, match=message), demo_lock(tmp_path):
+            pass
     with demo_lock(tmp_path):
         pass
     assert holder(tmp_path) is None

@@ -25,7 +25,7 @@ from recsys.schema import (
 _USERS_AT_SCALE_1 = 2000
 _BEFORE_START = 0.7  # share of users who signed up before the world's first day
 _AGE_STEPS = (25, 35, 50)  # tastes change at these ages
-_CRAVING, _CRAVING_DAYS = 0.8, 5  # logit that a passing interest adds to one topic, and how long it lasts
+_CRAVING, _CRAVING_DAYS = 1.2, 5  # logit that a passing interest adds to one topic, and how long it lasts
 _DAY_S = 86_400
 
 

@@ -83,7 +83,9 @@ class DemoWorld:
     def _day(self, midnight: datetime) -> pl.DataFrame:
         number = (midnight - self.start).days
         shifted = self._shifted(midnight)
-        rows = day_events(self.population, self.catalogue, self.settings.seed, number, shifted=shifted, columns=_COLUMNS)
+        rows = day_events(
+            self.population, self.catalogue, self.settings.seed, number, shifted=shifted, columns=_COLUMNS
+        )
         label = midnight.strftime("%Y%m%d")
         people, user, item = self.population, rows["user"].to_numpy(), rows["item"].to_numpy()
         session = pl.format("s{}-{}", pl.lit(label), pl.col("session"))

@@ -1,0 +1,146 @@
+"""Killed, repeated, concurrent and cut-off stages: a rerun ends as if nothing had happened."""
+
+import resource
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recsys import pipeline
+from recsys.config import Config
+from recsys.errors import RegistryError, StorageError
+from recsys.registry.runs import connect
+from recsys.storage import current, join, verify
+from tests.pipeline.conftest import DEMO, World, challenge, configured
+
+Start = Callable[[Config, str], "subprocess.Popen[str]"]
+
+
+def kill_when_writing(process: "subprocess.Popen[str]", base: Path) -> None:
+    """Kill the process as soon as a folder is being written below `base`."""
+    until = time.monotonic() + 120
+    while not list(base.glob("**/.writing-*")):
+        assert process.poll() is None, f"ended before it wrote: {process.communicate()[1][-2000:]}"
+        assert time.monotonic() < until
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def snapshots(config: Config) -> dict[str, str]:
+    """Return the digest of each partition's snapshot after hashing its files again."""
+    folders = sorted(Path(config.storage, "snapshots").iterdir())
+    return {folder.name: verify(current(str(folder)) or "").digest for folder in folders}
+
+
+def test_a_storage_root_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StorageError, match=r"cannot write .*staging.*free space or fix its permissions"):
+        pipeline.ingest(configured(tmp_path / "file" / "state", {**DEMO, "days": 1}))
+
+
+def test_a_full_disk_is_a_storage_error_and_publishes_nothing(tmp_path: Path) -> None:
+    config = configured(tmp_path / "state", {**DEMO, "days": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        with pytest.raises(StorageError, match=r"cannot write .*staging.*free space"):
+            pipeline.ingest(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert current(join(config.storage, "staging", "2026-01-01")) is None
+    assert len(pipeline.ingest(config)["partitions"]) == 1
+
+
+def test_an_ingest_killed_half_way_runs_again_to_the_same_partitions(
+    world: World, tmp_path: Path, start_process: Start
+) -> None:
+    config = world.config.model_copy(update={"storage": str(tmp_path / "state")})
+    kill_when_writing(start_process(config, "pipeline.ingest(config)"), tmp_path / "state")
+    again = pipeline.ingest(config)["partitions"]
+    digests = [partition["staged"].rsplit("/", 1)[1] for partition in again]
+    assert digests == [partition["staged"].rsplit("/", 1)[1] for partition in world.staged["partitions"]]
+
+
+@pytest.mark.slow
+def test_a_training_killed_half_way_leaves_the_champion_and_runs_again(world: World, start_process: Start) -> None:
+    champion = Path(world.config.storage, "serving", "champion.json").read_bytes()
+    config = world.config.model_copy(update={"model": world.config.model.model_copy(update={"seed": 77, "epochs": 1})})
+    features, dataset = world.features["features"], world.chosen["dataset"]
+    process = start_process(config, f"pipeline.train(config, {features!r}, {dataset!r})")
+    kill_when_writing(process, Path(config.storage, "models"))
+    assert Path(config.storage, "serving", "champion.json").read_bytes() == champion
+    trained = pipeline.train(config, features, dataset)
+    verify(trained["towers"])
+    assert Path(config.storage, "serving", "champion.json").read_bytes() == champion
+
+
+def test_the_same_run_twice_trains_and_registers_once(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    config = world.config
+    before = snapshots(config)
+    n_runs = len(connect(config).search_runs(["1"]))
+    assert pipeline.ingest(config) == world.staged
+    part = world.staged["partitions"][:3]
+    assert pipeline.validate(config, part)["snapshots"] == world.validated["snapshots"][:3]
+    assert snapshots(config) == before
+    assert pipeline.select(config) == world.chosen
+    assert pipeline.build_features(config, world.chosen["dataset"]) == world.features
+    assert pipeline.train(config, world.features["features"], world.chosen["dataset"]) == world.trained
+    assert "epoch" not in capsys.readouterr().out
+    assert pipeline.evaluate(config, world.trained) == world.evaluated
+    assert pipeline.export_index(config, world.trained) == world.index
+    again = pipeline.register(config, world.trained, world.evaluated, world.index)
+    assert again == world.registered
+    assert pipeline.promote(config, again)["version"] == world.registered["version"]
+    assert len(connect(config).search_runs(["1"])) == n_runs
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_publish_what_one_would(world: World, tmp_path: Path, start_process: Start) -> None:
+    config = world.config.model_copy(update={"storage": str(tmp_path / "state")})
+    code = "pipeline.validate(config, pipeline.ingest(config, '2026-01-01', '2026-01-04')['partitions'])"
+    for process in [start_process(config, code) for _ in range(2)]:
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors[-2000:]
+    expected = snapshots(world.config)
+    assert snapshots(config) == {name: expected[name] for name in ("2026-01-01", "2026-01-02", "2026-01-03")}
+
+
+def test_without_mlflow_training_is_kept_and_a_retry_only_logs(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    champion = Path(world.config.storage, "serving", "champion.json").read_bytes()
+    config = world.config.model_copy(update={"model": world.config.model.model_copy(update={"seed": 78, "epochs": 1})})
+    features, dataset = world.features["features"], world.chosen["dataset"]
+    client = connect(config)
+    before = len(client.search_runs(["1"])), len(client.search_model_versions())
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port()}")
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        with pytest.raises(RegistryError, match="did not answer"):
+            pipeline.train(config, features, dataset)
+    assert "epoch 1" in capsys.readouterr().out
+    client = connect(config)
+    assert (len(client.search_runs(["1"])), len(client.search_model_versions())) == before
+
+    registered = challenge(config, features, dataset)
+    assert "epoch" not in capsys.readouterr().out
+    assert len(client.search_runs(["1"])) == before[0] + 1
+    assert len(client.search_model_versions()) == before[1] + 1
+    assert (
+        pipeline.register(config, registered, {"metrics": {}, "evaluation": ""}, registered)["version"]
+        == (registered["version"])
+    )
+    assert Path(world.config.storage, "serving", "champion.json").read_bytes() == champion
