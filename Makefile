@@ -63,8 +63,8 @@ arch: setup ## Check who imports whom
 	@$(VENV)/bin/lint-imports
 
 lock: setup ## Resolve the dependencies anew into requirements.lock
-	@$(RUN) -m uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
-		--python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+	@$(RUN) -m uv pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 
 screenshots: setup ## Take the README's pictures from the running stack
 	@$(RUN) docs/screenshots.py

@@ -29,7 +29,8 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=_FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 860})
-        page.add_init_script("for (const d of %s) localStorage.setItem(`dag_view-${d}`, '\"graph\"')" % list(_DAGS))
+        graph = "; ".join(f"localStorage.setItem('dag_view-{dag_id}', '\"graph\"')" for dag_id in _DAGS)
+        page.add_init_script(graph)
         for dag_id in _DAGS:
             green = [run for run in api.runs(dag_id) if run["state"] == "success"]
             if green:

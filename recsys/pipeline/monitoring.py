@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from recsys.config import Config
-from recsys.errors import DataError
+from recsys.errors import DataError, RecsysError
 from recsys.pipeline.data import moment_of, select
 from recsys.schema import TIMESTAMP
 from recsys.storage import join, write_json
@@ -73,7 +73,7 @@ def _quality(config: Config, tables: dict[str, pl.DataFrame], bundle: Any, begin
             cutoffs=(begin, begin),
         )
         return evaluate_champion(config, arrays, bundle.dataset.spec, bundle.dataset.text_model, bundle.towers).per_user
-    except DataError:
+    except RecsysError:
         return None
 
 

@@ -10,6 +10,7 @@ from recsys.errors import GateError, RegistryError
 from recsys.storage import digest_of, join, local_path, locked, publish
 
 Json = dict[str, Any]  # Any: JSON, checked by the models that read it
+_CHAMPION_TAG = "recsys.champion"  # what served under a version, so that a rollback restores all of it
 
 
 def register(
@@ -27,8 +28,15 @@ def register(
         write_bundle(publication.path, local_path(trained["towers"]), arrays, {"run_key": trained["run_key"]})
     numbers = {f"test.{name}": f"{value:.4f}" for name, value in evaluation["metrics"].items()}
     with resumed_run(config, trained["run_id"]):
-        version = register_version(config, trained["run_id"], key, publication.uri, index["index"],
-                                   {**(tags or {}), **numbers})  # fmt: skip
+        version = register_version(
+            config,
+            trained["run_id"],
+            key,
+            publication.uri,
+            index["index"],
+            {**(tags or {}), **numbers},
+            list(arrays.spec.demographic_vocabs),
+        )
     return {
         **trained,
         "version": version,
@@ -65,9 +73,10 @@ def promote(config: Config, registered: Json) -> Json:
             serving = f"champion {champion.version} serves on" if champion else "nothing serves yet"
             raise GateError(f"version {registered['version']} was refused; {serving}. {decision.refusal}")
         names = set(Champion.model_fields) - {"previous"}
-        chosen = {name: registered[name] for name in names}
+        chosen = Champion(**{name: registered[name] for name in names}, previous=champion.version if champion else None)
+        tag_version(config, registered["version"], {_CHAMPION_TAG: chosen.model_dump_json()})
         make_champion(config, registered["version"])
-        write_champion(config.storage, Champion(**chosen, previous=champion.version if champion else None))
+        write_champion(config.storage, chosen)
     return {**verdict, "gates": gates}
 
 
@@ -75,7 +84,7 @@ def rollback(config: Config, version: str | None = None) -> Json:
     """Make an earlier version serve again, by default the one the champion replaced."""
     from recsys.registry import load_bundle, record_decision
     from recsys.registry.versions import make_champion, version_tags
-    from recsys.serving import read_champion, write_champion
+    from recsys.serving import Champion, read_champion, write_champion
 
     with locked(config.storage, "promotion"):
         champion = read_champion(config.storage)
@@ -83,19 +92,12 @@ def rollback(config: Config, version: str | None = None) -> Json:
         if champion is None or target is None:
             raise RegistryError("there is no earlier champion to go back to; name a version")
         tags = version_tags(config, target)
-        if tags.get("recsys.promoted") != "True":
+        if _CHAMPION_TAG not in tags:
             raise RegistryError(f"version {target} never passed the gates; only a former champion can serve again")
-        load_bundle(tags["recsys.bundle"])
-        restored = champion.model_copy(
-            update={
-                "version": target,
-                "bundle": tags["recsys.bundle"],
-                "index": tags["recsys.index"],
-                "previous": champion.version,
-            }
-        )
+        former = Champion.model_validate_json(tags[_CHAMPION_TAG])
+        load_bundle(former.bundle)
         make_champion(config, target)
-        write_champion(config.storage, restored)
+        write_champion(config.storage, former.model_copy(update={"previous": champion.version}))
         record_decision(config.storage, {"version": target, "rollback_from": champion.version, "promoted": True})
     return {"version": target, "replaced": champion.version}
 

@@ -1,6 +1,6 @@
 """Model versions and the aliases challenger and champion."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version as installed
 from pathlib import Path
 
@@ -24,11 +24,18 @@ _REQUIREMENTS = (
 
 
 def register_version(
-    config: Config, run_id: str, run_key: str, bundle: str, index: str, tags: Mapping[str, str]
+    config: Config,
+    run_id: str,
+    run_key: str,
+    bundle: str,
+    index: str,
+    tags: Mapping[str, str],
+    demographics: Sequence[str] = (),
 ) -> str:
     """Log the bundle as a pyfunc model of the open run, register it, and make it the challenger.
 
-    A run that was registered before keeps its version. Returns the version.
+    `demographics` are the columns by which the model may be told about a newcomer. A run that was registered before
+    keeps its version. Returns the version.
     """
     with registry_errors():
         client = connect(config)
@@ -40,7 +47,7 @@ def register_version(
             name="two_tower",
             python_model=str(_MODEL_FILE),
             artifacts={"bundle": str(local_path(bundle)), "index": str(local_path(index))},
-            signature=_signature(),
+            signature=_signature(demographics),
             pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
             code_paths=[str(Path(__file__).parents[1])],
         )
@@ -90,11 +97,18 @@ def _version_of(client: mlflow.MlflowClient, name: str, run_key: str) -> ModelVe
     return next((version for version in found if version.tags.get(RUN_KEY) == run_key), None)
 
 
-def _signature() -> ModelSignature:
+def _signature(demographics: Sequence[str]) -> ModelSignature:
     text, number = DataType.string, DataType.long
-    inputs = Schema([ColSpec(text, "user_id"), *(ColSpec(text, name, required=False) for name in ("device", "at"))])
-    outputs = Schema(
-        [ColSpec(text, "user_id"), ColSpec(text, "item_id"), ColSpec(text, "title"), ColSpec(DataType.double, "score"),
-         ColSpec(number, "rank"), ColSpec(text, "reason")]
-    )  # fmt: skip
-    return ModelSignature(inputs, outputs, ParamSchema([ParamSpec("k", number, 10)]))
+    optional = [ColSpec(text, name, required=False) for name in ("device", "at", *demographics)]
+    columns = {
+        "user_id": text,
+        "item_id": text,
+        "title": text,
+        "score": DataType.double,
+        "rank": number,
+        "reason": text,
+    }
+    outputs = Schema([ColSpec(kind, name) for name, kind in columns.items()])
+    return ModelSignature(
+        Schema([ColSpec(text, "user_id"), *optional]), outputs, ParamSchema([ParamSpec("k", number, 10)])
+    )

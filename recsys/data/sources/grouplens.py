@@ -45,8 +45,6 @@ def download(release: str, storage: str) -> Path:
             ) from None
         unpack(archive, md5, Path(aside))
         if not (Path(aside) / name).is_dir():
-            raise SourceError(f"{archive.name} holds no folder {name}: the download is damaged; try again")
-        if not (Path(aside) / name).is_dir():
             raise SourceError(f"{url} holds no folder {name}; download the release by hand and pass source.path")
         if not (folder / name).is_dir():  # unless another run was faster
             (Path(aside) / name).rename(folder / name)
