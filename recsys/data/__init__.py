@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from recsys.config import Config
+from recsys.data.consented import read_consented, read_ids
 from recsys.data.ingest import PrivacyDoor, ingest_partition, ingest_range
 from recsys.data.privacy import PseudonymKey, load_key, pseudonymise
 from recsys.data.snapshots import DatasetRef, read_table, select_snapshots
@@ -23,6 +24,8 @@ __all__ = [
     "load_key",
     "open_source",
     "pseudonymise",
+    "read_consented",
+    "read_ids",
     "read_table",
     "select_snapshots",
     "validate_partitions",

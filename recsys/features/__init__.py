@@ -1,14 +1,17 @@
 """Features' one door: from validated tables to the arrays every model, baseline and metric reads."""
 
 from recsys.features.build import build_features, frames_to_dataset, load_dataset, reindex
+from recsys.features.cases import case_dataset
 from recsys.features.dataset import Dataset, EventArrays, ItemArrays, UserArrays
 from recsys.features.encode import encode_items, encode_users
 from recsys.features.heldout import Heldout, heldout
 from recsys.features.histories import HistoryBatch, context_of, histories
+from recsys.features.protocols import GIVEN
 from recsys.features.spec import FeatureSpec
 from recsys.features.text import TextModel
 
 __all__ = [
+    "GIVEN",
     "Dataset",
     "EventArrays",
     "FeatureSpec",
@@ -18,6 +21,7 @@ __all__ = [
     "TextModel",
     "UserArrays",
     "build_features",
+    "case_dataset",
     "context_of",
     "encode_items",
     "encode_users",

@@ -6,18 +6,19 @@ from datetime import datetime
 
 import numpy as np
 import polars as pl
+from pydantic import JsonValue
 
 from recsys.config import Config, FeaturesConfig
 from recsys.data import read_table
 from recsys.errors import StorageError
-from recsys.features.dataset import Dataset, EventArrays
+from recsys.features.assemble import assemble, complete, with_rows
+from recsys.features.dataset import Dataset
 from recsys.features.encode import encode_items, encode_users
-from recsys.features.events import ITEM_ROW, KIND, POSITIVE, USED, USER_ROW, by_meeting, evidence, in_time, strongest
-from recsys.features.fit import fit_spec, fit_text
+from recsys.features.events import POSITIVE, USED, by_meeting, evidence, in_time, strongest
 from recsys.features.spec import FeatureSpec, encode
 from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, check_split, cutoffs_of, with_split
 from recsys.features.text import TextModel
-from recsys.schema import DEVICE, ITEM_ID, ITEMS, PRIVATE_USERS, TIMESTAMP, USER_ID, WEIGHT
+from recsys.schema import ITEM_ID, ITEMS, PRIVATE_USERS, USER_ID
 from recsys.storage import current, digest_of, exists, is_local, join, local_path, publish, verify
 
 _FORMAT = 2  # raise it when equal input gives other arrays than before, so that nothing stale is reused
@@ -61,25 +62,19 @@ def frames_to_dataset(
     DataError when there is no positive event or a split that was asked for is empty.
     """
     weighed = evidence(interactions, config)
-    users = _complete(users, PRIVATE_USERS, USER_ID, weighed[USER_ID])
-    items = _complete(items, ITEMS, ITEM_ID, weighed[ITEM_ID])
-    meetings: pl.DataFrame = by_meeting(_with_rows(weighed, users, items))
+    users = complete(users, PRIVATE_USERS, USER_ID, weighed[USER_ID])
+    items = complete(items, ITEMS, ITEM_ID, weighed[ITEM_ID])
+    meetings: pl.DataFrame = by_meeting(with_rows(weighed, users, items))
     chosen = cutoffs or cutoffs_of(strongest(meetings).filter(POSITIVE), config)
     events = _per_split(meetings, chosen)
     check_split(events, POSITIVE, validated=cutoffs is None or cutoffs[0] != cutoffs[1])
-    train = events.filter(pl.col(POSITIVE) & (pl.col(SPLIT) == TRAIN))
-    info = {
+    info: dict[str, JsonValue] = {
         "n_read": len(interactions),
         "n_ignored": len(interactions) - len(weighed),
         "n_merged": len(weighed) - len(events),
         "n_events": len(events),
     }
-    spec = fit_spec(config, train, users, items, cutoffs=chosen, as_of=as_of, info=dict(info))
-    text_model = fit_text(config, train, items)
-    arrays = _event_arrays(events, len(users), spec)
-    counts = np.bincount(arrays.item[arrays.positive & (arrays.split == TRAIN)], minlength=len(items))
-    encoded = replace(encode_items(spec, text_model, items), train_count=counts.astype(np.int64))
-    return Dataset(spec, text_model, encoded, encode_users(spec, users), arrays, items, users)
+    return assemble(config, events, users, items, cutoffs=chosen, as_of=as_of, info=info)
 
 
 def reindex(dataset: Dataset, spec: FeatureSpec, text_model: TextModel) -> Dataset:
@@ -113,35 +108,3 @@ def _per_split(meetings: pl.DataFrame, cutoffs: tuple[datetime, datetime]) -> pl
     parts = [strongest(rows.filter(pl.col(SPLIT) == split)) for split in (TRAIN, VALIDATION, TEST)]
     events: pl.DataFrame = in_time(pl.concat(parts))
     return events
-
-
-def _complete(table: pl.DataFrame, schema: dict[str, pl.DataType], key: str, named: pl.Series) -> pl.DataFrame:
-    """Add a row for every id the events name and the table lacks; one row per id, the last, sorted by id."""
-    known = table.unique(key, keep="last", maintain_order=True) if table.width else pl.DataFrame(schema=schema)
-    lacking = named.unique().to_frame(key).join(known.select(key), on=key, how="anti")
-    return pl.concat([known, lacking], how="diagonal").sort(key)
-
-
-def _with_rows(events: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Add each event's user row and item row, which sort as the ids do and much faster."""
-    for table, key, row in ((users, USER_ID, USER_ROW), (items, ITEM_ID, ITEM_ROW)):
-        events = events.join(table.select(key).with_row_index(row), on=key, how="left", maintain_order="left")
-    return events
-
-
-def _event_arrays(events: pl.DataFrame, n_users: int, spec: FeatureSpec) -> EventArrays:
-    counts = np.bincount(events[USER_ROW].to_numpy(), minlength=n_users)
-    devices = pl.DataFrame({DEVICE: spec.device_vocab, "code": range(1, len(spec.device_vocab) + 1)}).cast(
-        {DEVICE: pl.String, "code": pl.Int32}
-    )
-    device = events.select(DEVICE).join(devices, on=DEVICE, how="left", maintain_order="left")["code"].fill_null(0)
-    return EventArrays(
-        item=events[ITEM_ROW].to_numpy().astype(np.int32),
-        kind=events[KIND].to_numpy().astype(np.int8),
-        weight=events[WEIGHT].to_numpy().astype(np.float32),
-        timestamp=events[TIMESTAMP].dt.epoch("s").to_numpy().astype(np.int64),
-        device=device.to_numpy().astype(np.int32),
-        positive=events[POSITIVE].to_numpy(),
-        split=events[SPLIT].to_numpy().astype(np.int8),
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-    )

@@ -46,7 +46,8 @@ class EventArrays:
     """One row per event, sorted by user row and time; user u's rows are `offsets[u]:offsets[u + 1]`.
 
     `item` is an item row, `kind` counts from 1 in `EVENT_KINDS`, `timestamp` is in seconds, `split` is 0 train,
-    1 validation, 2 test.
+    1 validation, 2 test, and -1 for what is known of a held-out user and never trained on. Where a split is not one of
+    time, a user's events are sorted by split first, so that a history ends where the split begins.
     """
 
     item: NDArray[np.int32]
@@ -66,7 +67,11 @@ class EventArrays:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training set: arrays, what they were encoded with, and the tables they came from."""
+    """A training set: arrays, what they were encoded with, and the tables they came from.
+
+    `newcomers` int8[n_items], where given, says in which split an item is held out of all training (0: in none): then
+    a split ranks its own newcomers and nothing else.
+    """
 
     spec: FeatureSpec
     text_model: TextModel
@@ -75,6 +80,7 @@ class Dataset:
     events: EventArrays
     items_frame: pl.DataFrame
     users_frame: pl.DataFrame
+    newcomers: NDArray[np.int8] | None = None
 
     def save(self, folder: Path) -> None:
         """Write every array to a file of its own; the tables as Parquet."""
@@ -82,6 +88,8 @@ class Dataset:
         self.text_model.save(folder)
         self.items_frame.write_parquet(folder / "items.parquet", statistics=False)
         self.users_frame.write_parquet(folder / "users.parquet", statistics=False)
+        if self.newcomers is not None:
+            np.save(folder / _NEWCOMERS, self.newcomers, allow_pickle=False)
         for room in (self.items, self.users, self.events):
             for name, array in _numeric(room).items():
                 np.save(folder / f"{_prefix(type(room))}_{name}.npy", array, allow_pickle=False)
@@ -103,6 +111,7 @@ class Dataset:
             events=EventArrays(**_read(folder, EventArrays, mmap)),
             items_frame=items,
             users_frame=users,
+            newcomers=np.load(folder / _NEWCOMERS) if (folder / _NEWCOMERS).exists() else None,
         )
 
 
@@ -116,6 +125,7 @@ def category_names(items: pl.DataFrame) -> list[list[str]]:
     return [[name for name in names or [] if name is not None] for names in items[CATEGORIES].to_list()]
 
 
+_NEWCOMERS = "newcomers.npy"
 _STRINGS = ("ids", "titles", "category_names")
 
 

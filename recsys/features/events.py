@@ -19,12 +19,15 @@ _DAY = "day"
 _MEETING = (USER_ROW, ITEM_ROW, _DAY)
 
 
-def evidence(interactions: pl.DataFrame, config: FeaturesConfig) -> pl.DataFrame:
-    """Return the events that say something about taste, weighed; raise DataError when none is positive."""
+def evidence(interactions: pl.DataFrame, config: FeaturesConfig, also: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Return the events that say something about taste, weighed; raise DataError when none is positive.
+
+    Of the columns that are not used here, those named in `also` stay.
+    """
     kinds = interactions[EVENT].unique().to_list()
     if unknown := [kind for kind in kinds if kind not in EVENT_KINDS]:
         raise DataError(f"events must be one of {EVENT_KINDS}; got {sorted(map(str, unknown))}: validate first")
-    events: pl.DataFrame = weigh(interactions.select(USED), config)
+    events: pl.DataFrame = weigh(interactions.select(*USED, *also), config)
     if not events[POSITIVE].any():
         raise DataError(
             f"none of {len(interactions)} events is positive; load more days or check features.event_weights and "

@@ -8,7 +8,7 @@ from recsys.config import FeaturesConfig
 from recsys.errors import DataError
 from recsys.schema import TIMESTAMP
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
+KNOWN, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
 SPLIT = "split"
 
 
@@ -39,6 +39,7 @@ def check_split(events: pl.DataFrame, positive: str, *, validated: bool) -> None
     train, validation, test = (int((splits == split).sum()) for split in (TRAIN, VALIDATION, TEST))
     if not train or not test or (validated and not validation):
         raise DataError(
-            f"the temporal split needs positive events on every side; got train {train}, validation {validation}, "
-            f"test {test}; load more days or change features.validation_fraction and features.test_fraction"
+            f"the split needs positive events on every side; got train {train}, validation {validation}, test {test}; "
+            "load more days or change what the protocol holds out (features.validation_fraction and "
+            "features.test_fraction by time)"
         )

@@ -3,6 +3,7 @@
 Every stage may be run again: finished work is found by its content and returned as it is.
 """
 
+from recsys.pipeline.cases import load_case
 from recsys.pipeline.data import build_features, ingest, select, validate
 from recsys.pipeline.monitoring import monitor
 from recsys.pipeline.promotion import ledger, promote, register, rollback
@@ -15,6 +16,7 @@ __all__ = [
     "export_index",
     "ingest",
     "ledger",
+    "load_case",
     "monitor",
     "print_recommendations",
     "promote",

@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from recsys.config import Config, DemoSource, FilesSource, load_config
+from recsys.config import BacktestConfig, Config, DemoSource, FilesSource, load_config
 from recsys.errors import ConfigError
 
 
@@ -40,3 +41,18 @@ def test_the_environment_names_the_storage(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_main_metric_that_is_not_computed_is_refused() -> None:
     with pytest.raises(ValueError, match="main_metric"):
         Config.model_validate({"evaluation": {"main_metric": "ndcg_at_7"}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"main_metric": "ndcg_at_7"}, "backtest.main_metric must be one of recall, .*; got 'ndcg_at_7'"),
+        ({"protocol": "files"}, "backtest.test must be set with protocol 'files'"),
+        ({"protocol": "item_cold"}, "backtest.cold_items must be set with protocol 'item_cold'"),
+        ({"folds": ("a",)}, "no address holds {fold}"),
+        ({"seeds": (1, 1)}, "seeds and models must not repeat"),
+    ],
+)
+def test_backtest_settings_that_contradict_each_other_are_named(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        BacktestConfig(**settings)

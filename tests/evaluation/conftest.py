@@ -27,6 +27,7 @@ class World:
         n = self.n_items
         train = np.bincount(item[split == 0], minlength=n)
         return SimpleNamespace(
+            newcomers=None,
             spec=SimpleNamespace(demographic_vocabs={"age": ["18-24", "25-34"]}),
             items=SimpleNamespace(
                 ids=np.array([f"i{row:03d}" for row in range(n)]),
