@@ -47,6 +47,16 @@ def recommend(
 
 
 @app.command()
+def backtest(
+    out: Annotated[Path, typer.Option(help="folder for metrics.json, recommendations.parquet and their like")],
+    config: ConfigOption = None,
+) -> None:
+    """Fit and compare models by a protocol, on any data the sources read."""
+    report = pipeline.backtest(load_config(config), out, _print_epoch if _errors.is_terminal else _silence)
+    pipeline.print_report(report)
+
+
+@app.command()
 def monitor(as_of: str, config: ConfigOption = None) -> None:
     """Compare the days before AS_OF with what the champion learned from."""
     typer.echo(json.dumps(pipeline.monitor(load_config(config), as_of), indent=2))
@@ -63,6 +73,15 @@ def ledger(config: ConfigOption = None) -> None:
     """Print every promotion decision after checking that none was altered."""
     for record in pipeline.ledger(load_config(config)):
         typer.echo(json.dumps(record, sort_keys=True))
+
+
+def _print_epoch(title: str, epoch: int, record: dict[str, float]) -> None:
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in record.items())
+    _errors.print(f"{title}: epoch {epoch}: {numbers}")
+
+
+def _silence(title: str, epoch: int, record: dict[str, float]) -> None:
+    """Say nothing where nobody watches."""
 
 
 def main() -> None:

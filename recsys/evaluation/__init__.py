@@ -1,22 +1,41 @@
 """Metrics, baselines, evaluation and significance: how good a model is, and how sure that is."""
 
+from recsys.evaluation.baselines import ItemKnn, Popularity, Random
+from recsys.evaluation.ease import Ease
 from recsys.evaluation.evaluate import evaluate, evaluate_champion, evaluate_recommender
+from recsys.evaluation.given import GivenLists
+from recsys.evaluation.measure import Measured, measure
 from recsys.evaluation.plots import (
     embedding_projection,
     learning_curve,
     metrics_against_baselines,
     recall_by_popularity_decile,
 )
-from recsys.evaluation.recommender import Recommender, TowerRecommender, Towers, recommendable_items
+from recsys.evaluation.pooled import Pooled, intervals
+from recsys.evaluation.recommender import (
+    Recommender,
+    ScoredRecommender,
+    TowerRecommender,
+    Towers,
+    recommendable_items,
+)
 from recsys.evaluation.report import EvaluationReport, ModelResult
 from recsys.evaluation.significance import interval, paired_bootstrap
 from recsys.evaluation.topk import top_k
 from recsys.evaluation.users import measured_users, user_slices
 
 __all__ = [
+    "Ease",
     "EvaluationReport",
+    "GivenLists",
+    "ItemKnn",
+    "Measured",
     "ModelResult",
+    "Pooled",
+    "Popularity",
+    "Random",
     "Recommender",
+    "ScoredRecommender",
     "TowerRecommender",
     "Towers",
     "embedding_projection",
@@ -24,7 +43,9 @@ __all__ = [
     "evaluate_champion",
     "evaluate_recommender",
     "interval",
+    "intervals",
     "learning_curve",
+    "measure",
     "measured_users",
     "metrics_against_baselines",
     "paired_bootstrap",

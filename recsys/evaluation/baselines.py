@@ -1,7 +1,8 @@
 """The four baselines that stand in every report.
 
 A baseline knows what a history knows: for a split it is fitted on all positive events of the splits before it, so on
-the test rows popularity and item-kNN see train and validation, as the towers' histories do.
+the test rows popularity and item-kNN see train and validation, as the towers' histories do. What is known of held-out
+users is their history and nothing more: nobody is fitted on it.
 """
 
 import numpy as np
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix, vstack
 
 from recsys.evaluation.recommender import ScoredRecommender, Scorer, recommendable_items, split_interval
-from recsys.evaluation.topk import Scores
-from recsys.features import Dataset, Heldout
+from recsys.evaluation.topk import Scores, top_k
+from recsys.features import TRAIN, Dataset, Heldout
 
 _DAY_S = 86_400
 _KNN_BLOCK = 1024  # items whose similarities are computed at a time
@@ -51,10 +52,11 @@ class Popularity(ScoredRecommender):
 
 
 class ItemKnn(ScoredRecommender):
-    """Sums, over a user's items, the cosine to each candidate, keeping each item's nearest neighbours.
+    """Sums a candidate's cosines to those of its nearest neighbours that the user has.
 
-    Cosine of columns of the binary user-item matrix (Deshpande and Karypis 2004). Candidates that no neighbour
-    reaches follow by popularity, so a user without history gets the popular items.
+    Cosine of columns of the binary user-item matrix; the neighbourhood is the candidate's (Sarwar et al. 2001), which
+    is far better than that of the user's items. Candidates without such a neighbour follow by popularity, so a user
+    without history gets the popular items.
     """
 
     name = "item_knn"
@@ -63,7 +65,7 @@ class ItemKnn(ScoredRecommender):
         super().__init__(recommendable)
         counts = item_counts(dataset, split)
         self._tie_break = counts * (_TIE_SHARE / max(int(counts.max(initial=0)), 1))
-        self._neighbours = _nearest(_consumption(dataset, split), n_neighbours)
+        self._neighbours = csr_array(_nearest(consumption(dataset, split), n_neighbours).T)
 
     def _scorer(self, heldout: Heldout) -> Scorer:
         def score(block: slice) -> Scores:
@@ -77,10 +79,11 @@ class ItemKnn(ScoredRecommender):
 def item_counts(dataset: Dataset, split: int, since: int | None = None) -> NDArray[np.int64]:
     """Return int64[n_items]: positive events before `split`, from the second `since` on when it is given."""
     events = dataset.events
-    chosen = np.asarray(events.positive) & (np.asarray(events.split) < split)
+    chosen = fitted_on(dataset, split)
     if since is not None:
         chosen &= np.asarray(events.timestamp) >= since
-    counts: NDArray[np.int64] = np.bincount(events.item[chosen], minlength=len(dataset.items.ids)).astype(np.int64)
+    items = np.asarray(events.item)[chosen]
+    counts: NDArray[np.int64] = np.bincount(items, minlength=len(dataset.items.ids)).astype(np.int64)
     return counts
 
 
@@ -98,21 +101,28 @@ def baselines(
     ]
 
 
-def _consumption(dataset: Dataset, split: int) -> csr_array:
-    events = dataset.events
-    chosen = np.asarray(events.positive) & (np.asarray(events.split) < split)
-    users = np.repeat(np.arange(len(dataset.users.ids)), np.diff(events.offsets))[chosen]
+def fitted_on(dataset: Dataset, split: int) -> NDArray[np.bool_]:
+    """Return bool[n_events]: the positive events a baseline is fitted on for a split."""
+    splits = np.asarray(dataset.events.split)
+    chosen: NDArray[np.bool_] = np.asarray(dataset.events.positive) & (splits >= TRAIN) & (splits < split)
+    return chosen
+
+
+def consumption(dataset: Dataset, split: int) -> csr_array:
+    """Return float64[n_users, n_items]: 1 where a user has a positive event that baselines are fitted on."""
+    chosen = fitted_on(dataset, split)
+    users = np.repeat(np.arange(len(dataset.users.ids)), np.diff(dataset.events.offsets))[chosen]
     shape = (len(dataset.users.ids), len(dataset.items.ids))
-    matrix = csr_array((np.ones(users.size), (users, events.item[chosen])), shape=shape)
+    matrix = csr_array((np.ones(users.size), (users, np.asarray(dataset.events.item)[chosen])), shape=shape)
     matrix.sum_duplicates()
     matrix.data[:] = 1.0
     return matrix
 
 
-def _nearest(consumption: csr_array, n_neighbours: int) -> csr_matrix:
+def _nearest(matrix: csr_array, n_neighbours: int) -> csr_matrix:
     """Return the item-item cosines [n_items, n_items]; row i keeps the nearest neighbours of item i."""
-    norms = np.sqrt(consumption.sum(axis=0))
-    unit = consumption.multiply(1.0 / np.maximum(norms, 1.0)).tocsr()
+    norms = np.sqrt(matrix.sum(axis=0))
+    unit = matrix.multiply(1.0 / np.maximum(norms, 1.0)).tocsr()
     transposed = unit.T.tocsr()
     n_items = unit.shape[1]
     blocks = [
@@ -126,7 +136,7 @@ def _keep_nearest(similarity: Scores, start: int, n_neighbours: int) -> csr_matr
     rows = np.arange(similarity.shape[0])
     similarity[rows, rows + start] = 0.0
     if n_neighbours < similarity.shape[1]:
-        kept = np.argsort(-similarity, axis=1, kind="stable")[:, :n_neighbours]
+        kept = top_k(similarity, n_neighbours)
         pruned = np.zeros_like(similarity)
         np.put_along_axis(pruned, kept, np.take_along_axis(similarity, kept, axis=1), axis=1)
         similarity = pruned

@@ -25,6 +25,18 @@ def recall_at_k(hits: Bools, n_relevant: Ints) -> Floats:
     return _divide(hits.sum(axis=1), np.minimum(n_relevant, hits.shape[1]))
 
 
+def full_recall_at_k(hits: Bools, n_relevant: Ints) -> Floats:
+    """Return the share of relevant items found, all of them counted: `sum(hits) / n_relevant`.
+
+    A list of k cannot reach 1 where more than k items are relevant. Empty case: NaN. Source: RecTools `Recall`.
+
+    >>> full_recall_at_k(np.array([[True, False], [True, True]]), np.array([1, 4])).tolist()
+    [1.0, 0.5]
+    """
+    _check(hits, n_relevant)
+    return _divide(hits.sum(axis=1), n_relevant)
+
+
 def precision_at_k(hits: Bools, n_relevant: Ints) -> Floats:
     """Return the share of the k places that hold a relevant item: `sum(hits) / k`.
 

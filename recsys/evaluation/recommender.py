@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.topk import Scores, rank_catalogue
+from recsys.evaluation.topk import Scores, ranked_scores
 from recsys.features import Dataset, Heldout, ItemArrays
 
 
@@ -70,7 +70,11 @@ class ScoredRecommender:
 
     def recommend(self, heldout: Heldout, k: int) -> NDArray[np.int32]:
         """Rank the whole catalogue for each held-out user."""
-        return rank_catalogue(
+        return self.ranked(heldout, k)[0]
+
+    def ranked(self, heldout: Heldout, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Return the same items with their scores float64[n_users, k], NaN beside padding."""
+        return ranked_scores(
             self._scorer(heldout),
             heldout.seen,
             self._recommendable,

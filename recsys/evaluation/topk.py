@@ -51,13 +51,29 @@ def rank_catalogue(
 ) -> NDArray[np.int32]:
     """Rank every recommendable, unseen item for each row of `seen` bool[n_users, n_items]; -1 pads.
 
+    See `ranked_scores`, whose items these are.
+    """
+    return ranked_scores(score, seen, recommendable, k, name=name, allow_constant=allow_constant)[0]
+
+
+def ranked_scores(
+    score: Callable[[slice], Scores],
+    seen: csr_matrix,
+    recommendable: NDArray[np.bool_],
+    k: int,
+    *,
+    name: str,
+    allow_constant: bool,
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return the best items int32[n_users, k], -1 where they run out, and their scores float64[n_users, k], NaN there.
+
     `score(block)` returns float[len(block), n_items]. Raises RecsysError when a score is not finite, or, unless
     `allow_constant`, when every user's scores are all the same: such a model ranks nothing.
     """
     n_users, n_items = seen.shape
     if recommendable.shape != (n_items,):
         raise ValueError(f"recommendable must have shape ({n_items},); got {recommendable.shape}")
-    result = np.full((n_users, k), -1, np.int32)
+    result, values = np.full((n_users, k), -1, np.int32), np.full((n_users, k), np.nan)
     step = max(1, _BLOCK_CELLS // max(n_items, 1))
     varied = False
     for start in range(0, n_users, step):
@@ -67,10 +83,12 @@ def rank_catalogue(
         if scores.shape != allowed.shape:
             raise ValueError(f"scores of {name} must have shape {allowed.shape}; got {scores.shape}")
         result[block] = top_k(scores, k, allowed)
+        if n_items:
+            values[block] = np.where(result[block] >= 0, np.take_along_axis(scores, result[block], axis=1), np.nan)
         varied = varied or _varies(scores, allowed)
     if n_users and not allow_constant and not varied and int(recommendable.sum()) > 1:
         raise RecsysError(f"{name} gives every item the same score for every user; check its training and export")
-    return result
+    return result, values
 
 
 def _dense(matrix: csr_matrix, block: slice) -> NDArray[np.bool_]:

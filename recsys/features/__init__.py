@@ -8,10 +8,14 @@ from recsys.features.heldout import Heldout, heldout
 from recsys.features.histories import HistoryBatch, context_of, histories
 from recsys.features.protocols import GIVEN
 from recsys.features.spec import FeatureSpec
+from recsys.features.split import TEST, TRAIN, VALIDATION
 from recsys.features.text import TextModel
 
 __all__ = [
     "GIVEN",
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
     "Dataset",
     "EventArrays",
     "FeatureSpec",

@@ -37,6 +37,7 @@ def case_dataset(
     items: pl.DataFrame,
     *,
     fold: int = 0,
+    fold_name: str = "",
     cold_items: Sequence[str] = (),
 ) -> Dataset:
     """Return the training set of one fold under `config.backtest`.
@@ -59,7 +60,12 @@ def case_dataset(
         newcomers = draw_newcomers(rows, ids, cold_items, settings.validation_share, generator)
     events = _merged(_split(config, rows, fold, newcomers, generator))
     check_split(events, POSITIVE, validated=_validates(settings))
-    info: dict[str, JsonValue] = {"protocol": settings.protocol, "n_read": len(interactions), "n_events": len(events)}
+    info: dict[str, JsonValue] = {
+        "protocol": settings.protocol,
+        "fold": fold_name or str(fold),
+        "n_read": len(interactions),
+        "n_events": len(events),
+    }
     return assemble(
         config.features,
         events,

@@ -52,7 +52,7 @@ def _datasets(config: Config, folds: range | list[int]) -> Iterator["Dataset"]:
         interactions, users, items = tables or _given_tables(config, name)
         address = settings.cold_items.replace("{fold}", name)
         asked = read_ids(address, settings.cold_items_column) if settings.protocol == "item_cold" else []
-        yield case_dataset(config, interactions, users, items, fold=fold, cold_items=asked)
+        yield case_dataset(config, interactions, users, items, fold=fold, fold_name=name, cold_items=asked)
 
 
 def _given_tables(config: Config, fold: str) -> tuple["pl.DataFrame", "pl.DataFrame", "pl.DataFrame"]:

@@ -55,6 +55,18 @@ def show(config: Config) -> None:
     _print_list(console, f"a brand-new user ({told})", recommender.recommend(None, 10, demographics=newcomer))
 
 
+def print_report(report: dict[str, Any]) -> None:  # Any: a backtest's metrics.json
+    """Print a backtest: every model's main metrics, the main one with its interval."""
+    main, k = report["main_metric"], report["main_metric"].rsplit("_", 1)[1]
+    names = [f"{name}_at_{k}" for name in ("ndcg", "recall", "hit_rate")]
+    table = Table("model", *names, f"{main} 95 %", title=f"{report['name']}: {report['protocol']}")
+    for model, found in report["models"].items():
+        low, high = found["intervals"][main]
+        cells = [f"{found['metrics'][name]:.4f}" for name in names]
+        table.add_row(model, *cells, f"{low:.3f} {high:.3f}")
+    Console().print(table)
+
+
 def print_recommendations(config: Config, user: str | None, k: int) -> None:
     """Print a user's list; the id is the source's own and leaves no trace."""
     import polars as pl

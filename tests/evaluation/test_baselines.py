@@ -45,8 +45,8 @@ def test_item_knn_scores_are_the_summed_cosines_by_hand(world: Any) -> None:
 
 def test_item_knn_keeps_only_the_nearest_neighbours(world: Any) -> None:
     scores = ItemKnn(world, ALL, 2, n_neighbours=1)._scorer(heldout(world, 2))(slice(0, 1))[0]
-    # item 0 keeps item 1 (first of two equals), item 1 keeps item 0: nothing reaches item 2
-    assert scores[2] == pytest.approx(0.0, abs=1e-6)
+    # the user has items 0 and 1; item 2 keeps item 0 (cosine 2 / sqrt(8)) and not item 1 (cosine 1 / 2)
+    assert scores[2] == pytest.approx(2 / 8**0.5, abs=1e-6)
 
 
 def test_item_knn_gives_a_user_without_history_the_popular_items(world: Any) -> None:

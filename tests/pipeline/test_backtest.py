@@ -1,0 +1,226 @@
+"""`recsys backtest` from files to its report, and everything that must stop it."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys.cli import main
+
+SETTINGS = """
+name = "tiny"
+storage = "{folder}/state"
+[source]
+kind = "files"
+[source.interactions]
+uri = "{folder}/events.csv"
+timestamp_unit = "s"
+[source.users]
+uri = "{folder}/users.csv"
+[privacy]
+consent_missing = "allow"
+[features]
+min_item_events = 1
+min_user_events = 1
+text_dim = 2
+[evaluation]
+knn_neighbours = 5
+recent_days = 9999
+[model]
+{model}
+[backtest]
+ease_l2 = 1.0
+n_bootstrap = 200
+{backtest}
+"""
+BASELINES = 'protocol = "leave_one_out"\nmodels = ["ease", "item_knn", "popularity", "random"]\nks = [3, 5]\n'
+MAIN = 'main_metric = "ndcg_at_5"\n'
+
+
+def write_world(folder: Path) -> None:
+    """60 users keep to the ten items of one of three tastes, each in an order of their own."""
+    generator = np.random.default_rng(4)
+    rows = []
+    for user in range(60):
+        for place, item in enumerate(generator.permutation(10)[:7]):
+            rows.append((f"u{user:02d}", f"i{user % 3}{item}", "view", user * 100_000 + place * 3600))
+    pl.DataFrame(rows, schema=["user_id", "item_id", "event", "timestamp"], orient="row").write_csv(
+        folder / "events.csv"
+    )
+    people = [(f"u{user:02d}", "fm"[user % 2], 20 + user) for user in range(60)]
+    pl.DataFrame(people, schema=["user_id", "gender", "age"], orient="row").write_csv(folder / "users.csv")
+
+
+@pytest.fixture
+def backtest(tmp_path, monkeypatch, capsys):
+    """Run the command line on the small world; returns exit code, standard error and the report's folder."""
+    write_world(tmp_path)
+
+    def run(settings: str = BASELINES + MAIN, model: str = "") -> tuple[int, str, Path]:
+        config, out = tmp_path / "c.toml", tmp_path / "out"
+        config.write_text(SETTINGS.format(folder=tmp_path, backtest=settings, model=model))
+        monkeypatch.setattr(sys, "argv", ["recsys", "backtest", "--config", str(config), "--out", str(out)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return int(stopped.value.code or 0), " ".join(capsys.readouterr().err.split()), out
+
+    return run
+
+
+def rescored(out: Path, source: str, k: int, seed: int, fold: str = "0") -> dict[str, float]:
+    """Recall, nDCG, hit rate and MRR at k from the written files alone, by their definitions."""
+    lists = pl.read_parquet(out / "recommendations.parquet").filter(
+        (pl.col("source") == source) & (pl.col("seed") == seed) & (pl.col("fold") == fold) & (pl.col("rank") <= k)
+    )
+    found: dict[str, list[float]] = {"recall": [], "ndcg": [], "hit_rate": [], "mrr": []}
+    truth = pl.read_parquet(out / "heldout.parquet").filter(pl.col("fold") == fold)
+    for (user,), own in truth.group_by("user_id"):
+        relevant = set(own["item_id"])
+        ranks = [rank for item, rank in lists.filter(pl.col("user_id") == user).select("item_id", "rank").iter_rows()
+                 if item in relevant]  # fmt: skip
+        ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(k, len(relevant)) + 1))
+        found["recall"].append(len(ranks) / min(k, len(relevant)))
+        found["ndcg"].append(sum(1 / math.log2(rank + 1) for rank in ranks) / ideal)
+        found["hit_rate"].append(float(bool(ranks)))
+        found["mrr"].append(1 / min(ranks) if ranks else 0.0)
+    return {f"{name}_at_{k}": float(np.mean(values)) for name, values in found.items()}
+
+
+def test_the_written_lists_reproduce_the_reported_metrics(backtest):
+    code, _, out = backtest(BASELINES + MAIN + "seeds = [3, 4]")
+    assert code == 0
+    report = json.loads((out / "metrics.json").read_text())
+    for source, seed in (("ease", 3), ("item_knn", 3), ("popularity", 3)):
+        for k in (3, 5):
+            again = rescored(out, source, k, seed)
+            assert again == pytest.approx({n: report["models"][source]["metrics"][n] for n in again}, abs=1e-9)
+    for seed in (3, 4):
+        again = rescored(out, "random", 5, seed)
+        assert again == pytest.approx({n: report["models"]["random"]["by_seed"][str(seed)][n] for n in again}, abs=1e-9)
+    means = [report["models"]["random"]["by_seed"][str(seed)]["ndcg_at_5"] for seed in (3, 4)]
+    assert report["models"]["random"]["metrics"]["ndcg_at_5"] == pytest.approx(np.mean(means), abs=1e-12)
+
+
+def test_scores_fall_with_rank_and_no_seen_item_is_listed(backtest):
+    _, _, out = backtest()
+    lists = pl.read_parquet(out / "recommendations.parquet")
+    assert lists.columns[:5] == ["user_id", "item_id", "rank", "score", "source"]
+    ordered = lists.sort("source", "user_id", "rank")
+    inside = ordered.with_columns(pl.col("score").diff().over("source", "user_id").alias("step"))
+    assert (inside["step"].drop_nulls() <= 0).all()
+    events = pl.read_csv(out.parent / "events.csv").sort("timestamp")
+    seen = events.filter(pl.col("timestamp").rank("ordinal", descending=True).over("user_id") > 1)
+    assert lists.join(seen, on=["user_id", "item_id"], how="semi").is_empty()
+
+
+def test_every_pair_of_models_is_compared_and_every_slice_reported(backtest):
+    _, _, out = backtest()
+    report = json.loads((out / "metrics.json").read_text())
+    pairs = {(each["a"], each["b"]): each for each in report["comparisons"]}
+    assert len(pairs) == 6
+    against = pairs["ease", "popularity"]
+    expected = report["models"]["ease"]["metrics"]["ndcg_at_5"] - report["models"]["popularity"]["metrics"]["ndcg_at_5"]
+    assert against["mean"] == pytest.approx(expected, abs=1e-12)
+    assert 0 < against["low"] < against["mean"] < against["high"]
+    slices = report["models"]["ease"]["slices"]
+    assert {"cold_users", "warm_users", "cold_items", "warm_items", "gender=f", "gender=m", "age=25-34"} <= set(slices)
+    assert slices["gender=f"]["n_users"] == 30
+    halves = [slices[f"gender={label}"]["metrics"]["ndcg_at_5"] for label in "fm"]
+    assert np.mean(halves) == pytest.approx(report["models"]["ease"]["metrics"]["ndcg_at_5"], abs=1e-12)
+
+
+def test_the_same_backtest_gives_the_same_bytes(backtest):
+    _, _, out = backtest()
+    names = ("metrics.json", "recommendations.parquet", "heldout.parquet")
+    first = {name: (out / name).read_bytes() for name in names}
+    backtest()
+    assert first == {name: (out / name).read_bytes() for name in names}
+
+
+def test_folds_are_pooled_user_by_user(backtest):
+    settings = BASELINES.replace("leave_one_out", "rolling") + MAIN + "n_folds = 2\nmust_beat_popularity = false"
+    code, error, out = backtest(settings)
+    assert code == 0, error
+    report = json.loads((out / "metrics.json").read_text())
+    assert report["folds"] == ["0", "1"]
+    for fold in ("0", "1"):
+        again = rescored(out, "popularity", 5, 11, fold)
+        own = report["models"]["popularity"]["by_fold"][fold]
+        assert again == pytest.approx({name: own[name] for name in again}, abs=1e-9)
+
+
+def test_a_two_tower_is_trained_and_measured(backtest):
+    settings = 'protocol = "leave_one_out"\nmodels = ["two_tower", "popularity"]\nks = [5]\n' + MAIN
+    code, error, out = backtest(settings + "must_beat_popularity = false", "epochs = 1\ndim = 8\nbatch_size = 32")
+    assert code == 0, error
+    report = json.loads((out / "metrics.json").read_text())
+    again = rescored(out, "two_tower", 5, 11)
+    assert again == pytest.approx({name: report["models"]["two_tower"]["metrics"][name] for name in again}, abs=1e-9)
+
+
+def test_a_loss_that_is_not_a_number_writes_nothing(backtest):
+    settings = 'protocol = "leave_one_out"\nmodels = ["two_tower"]\nks = [5]\n' + MAIN
+    code, error, out = backtest(settings, "learning_rate = 1e38\nepochs = 3\ndim = 8\nbatch_size = 32")
+    assert code == 1
+    assert "TrainingError: the loss is" in error
+    assert "at step" in error
+    assert not out.exists()
+
+
+def test_a_model_that_does_not_beat_popularity_fails_after_writing(backtest):
+    code, error, out = backtest('protocol = "leave_one_out"\nmodels = ["recent_popularity"]\nks = [5]\n' + MAIN)
+    assert code == 1
+    assert "GateError: does not beat popularity on ndcg_at_5: recent_popularity 0." in error
+    assert json.loads((out / "metrics.json").read_text())["models"].keys() == {"recent_popularity", "popularity"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (BASELINES.replace("[3, 5]", "[5, 400]") + MAIN, "backtest.ks must be <= 30 (items that may be recommended in test); got 400"),
+        (BASELINES.replace("ease", "magic") + MAIN, "backtest.models must be among two_tower, ease"),
+        (BASELINES.replace("leave_one_out", "user_holdout") + MAIN + "holdout_users = 0.001", "leaves a set of users empty"),
+        (BASELINES.replace("leave_one_out", "item_cold") + MAIN + 'cold_items = "COLD"', "the first is 'nowhere'"),
+        (BASELINES.replace("leave_one_out", "files") + MAIN + 'test = "NONE"', "cannot open"),
+        (BASELINES + MAIN + 'order_column = "place"', "backtest.order_column 'place' is no column"),
+    ],
+)  # fmt: skip
+def test_bad_input_stops_before_anything_is_written(backtest, tmp_path, settings, message):
+    (tmp_path / "cold.csv").write_text("item_id\ni00\nnowhere\n")
+    places = settings.replace("COLD", str(tmp_path / "cold.csv")).replace("NONE", str(tmp_path / "none.csv"))
+    code, error, out = backtest(places)
+    assert code == 1
+    assert message in error
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (pl.col("score") * 0, "gives every item the same score for every user"),
+        (pl.when(pl.col("rank") == 2).then(math.nan).otherwise("score").alias("score"), "have a score that is not finite"),
+        (pl.lit(1).alias("rank"), "share a rank with another"),
+        (pl.lit("nowhere").alias("item_id"), "hold items that are not in the catalogue"),
+    ],
+)  # fmt: skip
+def test_lists_of_another_program_are_refused_when_they_are_wrong(backtest, tmp_path, change, message):
+    _, _, out = backtest()
+    lists = pl.read_parquet(out / "recommendations.parquet").filter(pl.col("source") == "item_knn")
+    lists.with_columns(change).write_parquet(tmp_path / "lists.parquet")
+    code, error, _ = backtest(BASELINES + MAIN + f'recommendations = {{ peer = "{tmp_path / "lists.parquet"}" }}')
+    assert code == 1
+    assert message in error
+
+
+def test_lists_of_another_program_are_measured_in_the_same_run(backtest, tmp_path):
+    _, _, out = backtest()
+    lists = pl.read_parquet(out / "recommendations.parquet").filter(pl.col("source") == "item_knn")
+    lists.write_parquet(tmp_path / "lists.parquet")
+    code, error, out = backtest(BASELINES + MAIN + f'recommendations = {{ peer = "{tmp_path / "lists.parquet"}" }}')
+    assert code == 0, error
+    report = json.loads((out / "metrics.json").read_text())
+    assert report["models"]["peer"]["metrics"] == report["models"]["item_knn"]["metrics"]
