@@ -5,15 +5,17 @@ PYTHON ?= python3
 DATASET ?= demo
 DATA_DIR ?=
 CONFIG ?=
+CASES ?=
+SEEDS ?= 3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 DEMO_ARGS := --dataset $(DATASET) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)") $(if $(CONFIG),--config "$(CONFIG)")
 
-.PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots
+.PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots bench-quality
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Create .venv and install the locked dependencies
 
@@ -65,6 +67,9 @@ arch: setup ## Check who imports whom
 lock: setup ## Resolve the dependencies anew into requirements.lock
 	@$(RUN) -m uv pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+bench-quality: setup ## Run the benchmark cases and rewrite benchmarks/RESULTS.md (CASES="v2 v5", SEEDS=3)
+	@$(RUN) benchmarks/quality.py $(CASES) --seeds $(SEEDS)
 
 screenshots: setup ## Take the README's pictures from the running stack
 	@$(RUN) docs/screenshots.py

@@ -1,6 +1,8 @@
 """Metrics, baselines, evaluation and significance: how good a model is, and how sure that is."""
 
 from recsys.evaluation.baselines import ItemKnn, Popularity, Random
+from recsys.evaluation.content import ContentKnn
+from recsys.evaluation.covisitation import Covisitation
 from recsys.evaluation.ease import Ease
 from recsys.evaluation.evaluate import evaluate, evaluate_champion, evaluate_recommender
 from recsys.evaluation.given import GivenLists
@@ -25,6 +27,8 @@ from recsys.evaluation.topk import top_k
 from recsys.evaluation.users import measured_users, user_slices
 
 __all__ = [
+    "ContentKnn",
+    "Covisitation",
     "Ease",
     "EvaluationReport",
     "GivenLists",

@@ -26,7 +26,7 @@ from recsys.features.protocols import (
     temporal,
     user_holdout,
 )
-from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, check_split
+from recsys.features.split import KNOWN, SPLIT, TEST, TRAIN, VALIDATION, check_split
 from recsys.schema import EVENT_ID, ITEM_ID, ITEMS, PRIVATE_USERS, TIMESTAMP, USER_ID
 
 
@@ -39,12 +39,14 @@ def case_dataset(
     fold: int = 0,
     fold_name: str = "",
     cold_items: Sequence[str] = (),
+    train_validation: bool = False,
 ) -> Dataset:
     """Return the training set of one fold under `config.backtest`.
 
     `interactions` hold the order column if the configuration names one, and `given_split` with protocol `files`;
     `cold_items` are the held-out ids of `item_cold`. Everything random is drawn with `evaluation.seed`, so all models
-    and training seeds meet the same split. Raises DataError when a set of users or items is empty.
+    and training seeds meet the same split; with `train_validation` what was drawn for validation is trained on. Raises
+    DataError when a set of users or items is empty.
     """
     settings = config.backtest
     weighed = evidence(_ordered(interactions, settings), config.features, _also(settings))
@@ -58,8 +60,12 @@ def case_dataset(
     if settings.protocol == "item_cold":
         ids = items[ITEM_ID].to_list()
         newcomers = draw_newcomers(rows, ids, cold_items, settings.validation_share, generator)
-    events = _merged(_split(config, rows, fold, newcomers, generator))
-    check_split(events, POSITIVE, validated=_validates(settings))
+    rows = _split(config, rows, fold, newcomers, generator)
+    if train_validation:
+        rows = _validation_trained(rows)
+        newcomers = None if newcomers is None else np.where(newcomers == VALIDATION, np.int8(0), newcomers)
+    events = _merged(rows)
+    check_split(events, POSITIVE, validated=_validates(settings) and not train_validation)
     info: dict[str, JsonValue] = {
         "protocol": settings.protocol,
         "fold": fold_name or str(fold),
@@ -122,6 +128,13 @@ def _split(
     if settings.protocol == "files":
         return given(rows, settings, generator)
     return temporal(rows, config.features)
+
+
+def _validation_trained(events: pl.DataFrame) -> pl.DataFrame:
+    """Put validation events into train, with what is known of users who are held out for validation alone."""
+    asked_in_test = (pl.col(SPLIT) == TEST).any().over(USER_ROW)
+    to_train = (pl.col(SPLIT) == VALIDATION) | ((pl.col(SPLIT) == KNOWN) & ~asked_in_test)
+    return events.with_columns(pl.when(to_train).then(pl.lit(TRAIN, pl.Int8)).otherwise(SPLIT).alias(SPLIT))
 
 
 def _merged(events: pl.DataFrame) -> pl.DataFrame:

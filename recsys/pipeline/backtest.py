@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ class Fold:
 
     name: str
     dataset: "Dataset"
+    whole: "Callable[[], Dataset]"
     users: "Heldout"
     recommendable: "NDArray[np.bool_]"
     models: list[FittedModel] = field(default_factory=list)
@@ -56,7 +58,7 @@ def backtest(config: Config, out: Path, on_epoch: OnEpoch) -> Json:
     that must beat popularity does not.
     """
     chosen = builders(config)
-    folds = [_measured_fold(config, name, dataset, chosen, on_epoch) for name, dataset in load_folds(config)]
+    folds = [_measured_fold(config, name, build, chosen, on_epoch) for name, build in load_folds(config)]
     report = report_of(config, folds, list(chosen))
     write_report(config, folds, report, out)
     _refuse_losers(config, chosen, report)
@@ -64,14 +66,15 @@ def backtest(config: Config, out: Path, on_epoch: OnEpoch) -> Json:
 
 
 def _measured_fold(
-    config: Config, name: str, dataset: "Dataset", chosen: dict[str, Builder], on_epoch: OnEpoch
+    config: Config, name: str, build: "Callable[..., Dataset]", chosen: dict[str, Builder], on_epoch: OnEpoch
 ) -> Fold:
     from recsys.evaluation import recommendable_items
     from recsys.features import heldout
 
+    dataset = build()
     users = heldout(dataset, _TEST)
     recommendable = recommendable_items(dataset, _TEST) if users.candidates is None else users.candidates
-    fold = Fold(name, dataset, users, recommendable)
+    fold = Fold(name, dataset, partial(build, train_validation=True), users, recommendable)
     _check(config, fold)
     for model, builder in chosen.items():
         for seed in config.backtest.seeds if builder.seeded else (None,):
@@ -102,11 +105,8 @@ def _fitted(
     title = f"{name}, fold {fold.name}" + (f", seed {seed}" if seed is not None else "")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="recsys-backtest-") as folder:
-        model = builder.fit(
-            Fit(
-                own, fold.dataset, _TEST, fold.recommendable, Path(folder), lambda n, record: on_epoch(title, n, record)
-            )
-        )
+        hear = partial(on_epoch, title)
+        model = builder.fit(Fit(own, fold.dataset, fold.whole, _TEST, fold.recommendable, Path(folder), hear))
         fitted = time.perf_counter()
         items, scores = model.ranked(fold.users, max(settings.ks))
     ranked = time.perf_counter()

@@ -33,10 +33,14 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True)
 class Fit:
-    """What a model is fitted on: `config.model.seed` is the training seed, `folder` is empty and the model's own."""
+    """What a model is fitted on: `config.model.seed` is the training seed, `folder` is empty and the model's own.
+
+    `whole()` is the same data with the validation events in train.
+    """
 
     config: Config
     dataset: "Dataset"
+    whole: "Callable[[], Dataset]"
     split: int
     recommendable: "NDArray[np.bool_]"
     folder: Path
@@ -62,6 +66,8 @@ def builders(config: Config) -> dict[str, Builder]:
         "two_tower": Builder(_two_tower, seeded=True, is_baseline=False),
         "ease": Builder(_ease),
         "item_knn": Builder(_item_knn),
+        "covisitation": Builder(_covisitation),
+        "content_knn": Builder(_content_knn),
         "popularity": Builder(_popularity),
         "recent_popularity": Builder(_recent_popularity),
         "random": Builder(_random, seeded=True),
@@ -81,8 +87,13 @@ def _two_tower(fit: Fit) -> Ranker:
     from recsys.evaluation import TowerRecommender
     from recsys.model import ExportedTowers, train
 
-    train(fit.config, fit.dataset, fit.folder, fit.on_epoch)
-    return TowerRecommender(fit.dataset, ExportedTowers.load(fit.folder), fit.recommendable)
+    dataset = fit.dataset
+    result = train(fit.config, dataset, fit.folder, fit.on_epoch)
+    if fit.config.backtest.refit:
+        dataset = fit.whole()
+        model = fit.config.model.model_copy(update={"epochs": result.best_epoch})
+        train(fit.config.model_copy(update={"model": model}), dataset, fit.folder, fit.on_epoch)
+    return TowerRecommender(dataset, ExportedTowers.load(fit.folder), fit.recommendable)
 
 
 def _ease(fit: Fit) -> Ranker:
@@ -96,6 +107,18 @@ def _item_knn(fit: Fit) -> Ranker:
     from recsys.evaluation import ItemKnn
 
     return ItemKnn(fit.dataset, fit.recommendable, fit.split, fit.config.evaluation.knn_neighbours)
+
+
+def _covisitation(fit: Fit) -> Ranker:
+    from recsys.evaluation import Covisitation
+
+    return Covisitation(fit.dataset, fit.recommendable, fit.split)
+
+
+def _content_knn(fit: Fit) -> Ranker:
+    from recsys.evaluation import ContentKnn
+
+    return ContentKnn(fit.dataset, fit.recommendable)
 
 
 def _popularity(fit: Fit) -> Ranker:

@@ -1,6 +1,7 @@
 """Open a backtest's data: read the source once, then split it fold by fold."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from recsys.config import Config, FilesSource
@@ -24,11 +25,14 @@ def load_case(config: Config, fold: int = 0) -> "Dataset":
     names = fold_names(config)
     if not 0 <= fold < len(names):
         raise ConfigError(f"fold must be from 0 to {len(names) - 1}; got {fold}")
-    return next(_datasets(config, [fold]))
+    return next(_datasets(config, [fold]))()
 
 
-def load_folds(config: Config) -> Iterator[tuple[str, "Dataset"]]:
-    """Yield each fold's name and training set; a source that does not depend on the fold is read once."""
+def load_folds(config: Config) -> Iterator[tuple[str, "Callable[..., Dataset]"]]:
+    """Yield each fold's name and what builds its training set; with `train_validation=True` validation is trained on.
+
+    A source that does not depend on the fold is read once.
+    """
     names = fold_names(config)
     yield from zip(names, _datasets(config, range(len(names))), strict=True)
 
@@ -41,7 +45,7 @@ def fold_names(config: Config) -> list[str]:
     return list(settings.folds) or ["0"]
 
 
-def _datasets(config: Config, folds: range | list[int]) -> Iterator["Dataset"]:
+def _datasets(config: Config, folds: range | list[int]) -> Iterator["Callable[..., Dataset]"]:
     from recsys.data import read_consented, read_ids
     from recsys.features import case_dataset
 
@@ -52,7 +56,7 @@ def _datasets(config: Config, folds: range | list[int]) -> Iterator["Dataset"]:
         interactions, users, items = tables or _given_tables(config, name)
         address = settings.cold_items.replace("{fold}", name)
         asked = read_ids(address, settings.cold_items_column) if settings.protocol == "item_cold" else []
-        yield case_dataset(config, interactions, users, items, fold=fold, fold_name=name, cold_items=asked)
+        yield partial(case_dataset, config, interactions, users, items, fold=fold, fold_name=name, cold_items=asked)
 
 
 def _given_tables(config: Config, fold: str) -> tuple["pl.DataFrame", "pl.DataFrame", "pl.DataFrame"]:

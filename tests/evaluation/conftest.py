@@ -48,6 +48,7 @@ class World:
                 timestamp=day * DAY_S,
                 device=np.zeros(len(item), np.int32),
                 positive=np.ones(len(item), bool),
+                positive_positions=np.arange(len(item)),
                 split=split.astype(np.int8),
                 offsets=np.searchsorted(user, np.arange(self.n_users + 1)),
             ),

@@ -14,10 +14,12 @@ from tests.features.conftest import at
 
 @pytest.fixture
 def case(config, users, items) -> Callable[..., Dataset]:
-    def build(interactions: pl.DataFrame, *, fold: int = 0, cold: tuple[str, ...] = (), known=(), **settings):
+    def build(interactions: pl.DataFrame, *, fold: int = 0, cold=(), known=(), refit: bool = False, **settings):
         own = config.model_copy(update=settings.pop("features", {}))
         whole = Config(features=own, backtest=BacktestConfig(**settings))
-        return case_dataset(whole, interactions, users(), items(*known), fold=fold, cold_items=cold)
+        return case_dataset(
+            whole, interactions, users(), items(*known), fold=fold, cold_items=cold, train_validation=refit
+        )
 
     return build
 
@@ -174,3 +176,23 @@ def test_newcomers_survive_saving(events, case, tmp_path):
     dataset = case(grid(events), protocol="item_cold", cold_items="-", cold=("i1",))
     dataset.save(tmp_path)
     assert Dataset.load(tmp_path).newcomers.tolist() == dataset.newcomers.tolist()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"protocol": "leave_one_out"},
+        {"protocol": "user_holdout", "holdout_users": 0.2, "validation_share": 0.2},
+        {"protocol": "item_cold", "cold_items": "-", "cold": ("i1",), "validation_share": 0.2},
+    ],
+)
+def test_validation_can_be_trained_on_without_touching_test(events, case, settings):
+    before, after = case(grid(events), **settings), case(grid(events), refit=True, **settings)
+    assert not len(heldout(after, 1).user_rows)
+    first, second = heldout(before, 2), heldout(after, 2)
+    assert (first.relevant != second.relevant).nnz == 0
+    assert (first.seen != second.seen).nnz == 0
+    known = [(case_.events.split == -1).sum() for case_ in (before, after)]
+    assert known[1] * 2 == known[0], "what is known of validation users is trained on, that of test users is not"
+    in_train = [(case_.events.split == 0).sum() for case_ in (before, after)]
+    assert in_train[1] == in_train[0] + (before.events.split == 1).sum() + known[0] - known[1]

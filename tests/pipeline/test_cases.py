@@ -49,7 +49,7 @@ def test_each_fold_reads_its_own_files(events, tmp_path):
                        test=address.replace("{kind}", "test"))  # fmt: skip
     found = {
         name: set(dataset.items.ids[dataset.events.item[dataset.events.split == 2]].tolist())
-        for name, dataset in load_folds(config)
+        for name, dataset in ((name, build()) for name, build in load_folds(config))
     }
     assert found == {"a": {"i0"}, "b": {"i1"}}
 

@@ -1,0 +1,70 @@
+"""What each benchmark case measures, what is published for it, and where our bars are."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A metric with the least we accept and what we aim at."""
+
+    metric: str
+    must: float
+    goal: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """`published` maps a system to its figures, in the order of `metrics`; `bars` are for the first model listed."""
+
+    title: str
+    metrics: tuple[str, ...]
+    bars: tuple[Bar, ...]
+    published: dict[str, tuple[float, ...]]
+
+
+CASES = {
+    "v1": Case(
+        "top-n, MovieLens 1M, five folds",
+        ("ndcg_at_10", "full_recall_at_10"),
+        (Bar("ndcg_at_10", 0.338, 0.345),),
+        {"popularity": (0.160, 0.085), "item-kNN": (0.295, 0.165), "iALS-64": (0.284, 0.180),
+         "EASE (lambda 300)": (0.338, 0.194), "EASE, Anelli et al.": (0.336,), "SLIM": (0.335,),
+         "MultVAE": (0.294,), "NeuMF": (0.277,)},
+    ),
+    "v2": Case(
+        "next item, MovieLens 1M, leave-one-out",
+        ("hit_rate_at_10", "ndcg_at_10"),
+        (Bar("hit_rate_at_10", 0.315, 0.340), Bar("ndcg_at_10", 0.182, 0.200)),
+        {"SASRec": (0.239, 0.126), "BERT4Rec": (0.282, 0.152), "gSASRec": (0.300, 0.173), "HSTU": (0.310, 0.172),
+         "FuXi-alpha": (0.316, 0.181), "HSTU-large": (0.329, 0.189), "5-step co-visitation": (0.267, 0.155)},
+    ),
+    "v3": Case(
+        "large catalogue, Gowalla",
+        ("recall_at_20", "ndcg_at_20"),
+        (Bar("recall_at_20", 0.175, 0.190), Bar("ndcg_at_20", 0.147, 0.158)),
+        {"popularity": (0.042, 0.032), "iALS-128": (0.154, 0.131), "item-CF": (0.157, 0.121),
+         "EASE, all items": (0.177, 0.147), "LightGCN": (0.182, 0.155), "SimpleX": (0.187, 0.156)},
+    ),
+    "v4": Case(
+        "cold items, MovieLens 1M",
+        ("recall_at_20", "full_recall_at_20", "ndcg_at_20"),
+        (Bar("recall_at_20", 0.345, 0.380), Bar("ndcg_at_20", 0.345, 0.380)),
+        {"random": (0.047, 0.047, 0.044), "content-kNN": (0.269, 0.269, 0.264),
+         "ridge from content to iALS factors": (0.342, 0.342, 0.341),
+         "popularity oracle that peeks at the test": (0.374, 0.374, 0.360)},
+    ),
+    "v5": Case(
+        "smoke, MovieLens 100k",
+        ("precision_at_10", "full_recall_at_10"),
+        (Bar("precision_at_10", 0.374, 0.377), Bar("full_recall_at_10", 0.243, 0.244)),
+        {"popularity": (0.191, 0.118), "item-kNN": (0.332, 0.217), "iALS": (0.360, 0.228), "EASE": (0.376, 0.245),
+         "SLIM": (0.377, 0.244)},
+    ),
+    "v6": Case(
+        "sequences with attributes, Amazon Beauty, leave-one-out",
+        ("recall_at_10", "ndcg_at_10"),
+        (Bar("recall_at_10", 0.087, 0.100), Bar("ndcg_at_10", 0.055, 0.060)),
+        {"SASRec": (0.061, 0.032), "TIGER": (0.065, 0.038), "HSTU": (0.079, 0.044), "sequence-kNN": (0.087, 0.055),
+         "best published": (0.093, 0.053)},
+    ),
+}  # fmt: skip

@@ -1,0 +1,159 @@
+"""Run benchmark cases and write what was found into RESULTS.md.
+
+    python benchmarks/quality.py                     # every case, three seeds
+    python benchmarks/quality.py v2 v5 --seeds 1     # some, with one seed
+    python benchmarks/quality.py v1 --models ease,popularity
+
+Prepares the data first. A case's section of RESULTS.md is replaced whole and the others stay, so a section always shows
+one run. The files of the run lie under `state/bench/CASE/out`.
+"""
+
+import json
+import os
+import platform
+import re
+import resource
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+from bars import CASES, Case
+from prepare import OUT, ROOT, prepare
+
+from recsys.config import Config, load_config
+from recsys.errors import GateError
+from recsys.pipeline import backtest
+
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+_HEAD = """# Results
+
+Every figure comes from `make bench-quality` (`python benchmarks/quality.py CASE`): full catalogue, seen items masked,
+ties broken by item id, defaults unless a row says otherwise, means over the seeds, intervals by bootstrap over users.
+Protocols: the headers of `benchmarks/*.toml` and [docs/backtest.md](../docs/backtest.md).
+"""
+_SEEDS = (11, 12, 13, 14, 15)
+_GIB = 2**30
+Json = dict[str, Any]  # Any: metrics.json
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    cases: Annotated[list[str] | None, typer.Argument(help="v1 to v6; default: all")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=len(_SEEDS))] = 3,
+    models: Annotated[str, typer.Option(help="comma-separated; default: those of the case")] = "",
+) -> None:
+    """Run the cases one after another; ends with 1 when a model does not beat popularity."""
+    failed = False
+    for name in [case.lower() for case in cases or CASES]:
+        if name not in CASES:
+            raise typer.BadParameter(f"a case is one of {', '.join(CASES)}; got {name!r}")
+        failed = _run(name, seeds, tuple(models.split(",")) if models else ()) or failed
+    raise SystemExit(int(failed))
+
+
+def _run(name: str, n_seeds: int, models: tuple[str, ...]) -> bool:
+    prepare(name)
+    os.chdir(ROOT)
+    config = _config(name, n_seeds, models)
+    out = OUT / name / "out"
+    started = time.perf_counter()
+    try:
+        backtest(config, out, _say)
+        refused = ""
+    except GateError as error:
+        refused = str(error)
+    seconds = time.perf_counter() - started
+    report = json.loads((out / "metrics.json").read_text())
+    _write(name, _section(name, report, json.loads((out / "timing.json").read_text()), seconds, refused))
+    return bool(refused)
+
+
+def _config(name: str, n_seeds: int, models: tuple[str, ...]) -> Config:
+    config = load_config(ROOT / "benchmarks" / f"{name}.toml")
+    peers = {path.stem: str(path) for path in sorted((OUT / name / "peers").glob("*.parquet"))}
+    changes = {"seeds": _SEEDS[:n_seeds], "models": models or config.backtest.models, "recommendations": peers}
+    return config.model_copy(update={"backtest": config.backtest.model_copy(update=changes)})
+
+
+def _say(title: str, epoch: int, record: dict[str, float]) -> None:
+    print(f"{title}: epoch {epoch}: " + ", ".join(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
+
+
+def _section(name: str, report: Json, timing: list[Json], seconds: float, refused: str) -> str:
+    case, main = CASES[name], report["main_metric"]
+    header = ["model", *case.metrics, f"{main}, 95 %", "fit s"]
+    rows = [_row(model, case, report, timing) for model in report["models"]]
+    published = [[f"*{system}*, published", *_padded(values, len(case.metrics)), "", ""] for system, values in
+                 case.published.items()]  # fmt: skip
+    lines = [
+        f"## {name.upper()}: {case.title}",
+        "",
+        _conditions(report, seconds),
+        "",
+        *_table(header, rows + published),
+        "",
+        *_bars(case, report),
+    ]
+    return "\n".join([*lines, *([f"\nRefused: {refused}"] if refused else []), ""])
+
+
+def _row(model: str, case: Case, report: Json, timing: list[Json]) -> list[str]:
+    found, main = report["models"][model], report["main_metric"]
+    fits = [each["seconds"]["fit"] for each in timing if each["model"] == model]
+    low, high = found["intervals"][main]
+    values = [f"{found['metrics'][metric]:.4f}" for metric in case.metrics]
+    return [model, *values, f"{low:.4f} to {high:.4f}", f"{sum(fits) / len(fits):.1f}"]
+
+
+def _padded(values: tuple[float, ...], n: int) -> list[str]:
+    return [f"{value:.3f}" for value in values] + [""] * (n - len(values))
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+
+
+def _bars(case: Case, report: Json) -> list[str]:
+    judged = next((name for name in ("hybrid", "two_tower") if name in report["models"]), "")
+    if not judged:
+        return ["No model of ours was run: these are the baselines, against the published figures."]
+    values = report["models"][judged]["metrics"]
+    return [
+        f"- {judged} {bar.metric}: {values[bar.metric]:.4f}; must {bar.must:.3f} "
+        f"({'met' if values[bar.metric] >= bar.must else 'missed'}), goal {bar.goal:.3f} "
+        f"({'met' if values[bar.metric] >= bar.goal else 'missed'})"
+        for bar in case.bars
+    ]
+
+
+def _conditions(report: Json, seconds: float) -> str:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _GIB
+    versions = ", ".join(f"{library} {number}" for library, number in sorted(report["versions"].items()))
+    return (
+        f"{datetime.now(UTC).date().isoformat()}; {_processor()}, {os.cpu_count()} cores, "
+        f"{psutil.virtual_memory().total / _GIB:.0f} GiB; load at the end {os.getloadavg()[0]:.1f}; seeds "
+        f"{', '.join(map(str, report['seeds']))}; {len(report['folds'])} folds; {seconds:.0f} s in all, peak "
+        f"{peak:.1f} GiB; {versions}; configuration {report['config_digest']}."
+    )
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", path.read_text()) if path.exists() else None
+    return found[1] if found else platform.machine()
+
+
+def _write(name: str, section: str) -> None:
+    text = RESULTS.read_text() if RESULTS.exists() else _HEAD
+    head, *parts = re.split(r"(?m)^(?=## )", text)
+    kept = {part.split(":", 1)[0][3:].strip().lower(): part.rstrip() + "\n" for part in parts} | {name: section}
+    RESULTS.write_text(head.rstrip() + "\n\n" + "\n".join(kept[key] for key in sorted(kept)))
+
+
+if __name__ == "__main__":
+    app()
