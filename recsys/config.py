@@ -115,6 +115,9 @@ class FeaturesConfig(_Frozen):
         "save": 2.0,
         "rating": 1.0,
     }
+    watch_ratio_weight: float = Field(
+        default=0.0, ge=0, le=1, description="how much of a view's weight depends on the share of the item watched"
+    )
     min_rating: float = Field(default=0.0, description="a rating below this is no positive event")
     min_user_events: int = Field(default=2, ge=1, description="training users with fewer positive events are left out")
     min_item_events: int = Field(
@@ -159,6 +162,42 @@ class EvaluationConfig(_Frozen):
         default=20_000, ge=1, description="test users, drawn with the run's seed when there are more"
     )
     seed: int = 5
+
+
+class RerankConfig(_Frozen):
+    """What a list should be beyond accurate; all off by default, as each has a price in accuracy."""
+
+    method: Literal["none", "mmr", "dpp"] = "none"
+    diversity: float = Field(default=0.0, ge=0, lt=1, description="0 keeps the order of scores; weight of diversity")
+    popularity_penalty: float = Field(
+        default=0.0, ge=0, description="standard deviations of score that one of log popularity costs"
+    )
+    n_candidates: int = Field(default=100, ge=1, description="best items by score among which the list is chosen")
+
+    @model_validator(mode="after")
+    def _diversity_has_a_method(self) -> "RerankConfig":
+        if self.diversity and self.method == "none":
+            raise ValueError(f"rerank.diversity {self.diversity} needs rerank.method mmr or dpp; got 'none'")
+        return self
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is reordered at all."""
+        return self.diversity > 0 or self.popularity_penalty > 0
+
+
+class OnboardingConfig(_Frozen):
+    """Which items a newcomer may be asked about, and how much the answers count."""
+
+    n_pool: int = Field(default=200, ge=1, description="best-known items among which questions are chosen")
+    min_familiarity: float = Field(
+        default=0.1, ge=0, le=1, description="share of the newcomer's segment that must know an item to be asked"
+    )
+    diversity: float = Field(default=0.1, ge=0, description="worth of a question lost by likeness to one asked before")
+    ridge: float = Field(default=0.05, gt=0, description="noise of an answer, in mean variances of the indicators")
+    max_targets: int = Field(default=5000, ge=1, description="most liked items whose chance to be liked is predicted")
+    n_hot: int = Field(default=600, ge=10, description="most liked items that a question's worth is computed on")
+    taste_weight: float = Field(default=2.0, ge=0, description="weight of the answers' posterior beside the towers")
 
 
 class IndexConfig(_Frozen):
@@ -273,6 +312,8 @@ class Config(_Frozen):
     model: ModelConfig = ModelConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     index: IndexConfig = IndexConfig()
+    rerank: RerankConfig = RerankConfig()
+    onboarding: OnboardingConfig = OnboardingConfig()
     promotion: PromotionConfig = PromotionConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     backtest: BacktestConfig = BacktestConfig()

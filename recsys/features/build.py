@@ -61,7 +61,7 @@ def frames_to_dataset(
     Ages of items count at `as_of`, by default at the last training event. Equal cutoffs ask for no validation. Raises
     DataError when there is no positive event or a split that was asked for is empty.
     """
-    weighed = evidence(interactions, config)
+    weighed = evidence(interactions, config, items=items)
     users = complete(users, PRIVATE_USERS, USER_ID, weighed[USER_ID])
     items = complete(items, ITEMS, ITEM_ID, weighed[ITEM_ID])
     meetings: pl.DataFrame = by_meeting(with_rows(weighed, users, items))

@@ -49,7 +49,7 @@ def case_dataset(
     DataError when a set of users or items is empty.
     """
     settings = config.backtest
-    weighed = evidence(_ordered(interactions, settings), config.features, _also(settings))
+    weighed = evidence(_ordered(interactions, settings), config.features, _also(settings), items)
     if settings.min_core:
         weighed = k_core(weighed, settings.min_core)
     users = complete(users, PRIVATE_USERS, USER_ID, weighed[USER_ID])

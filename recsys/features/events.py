@@ -8,10 +8,11 @@ import polars as pl
 
 from recsys.config import FeaturesConfig
 from recsys.errors import DataError
-from recsys.schema import DEVICE, EVENT, EVENT_ID, EVENT_KINDS, ITEM_ID, TIMESTAMP, USER_ID, VALUE, WEIGHT
+from recsys.schema import DEVICE, DURATION_S, EVENT, EVENT_ID, EVENT_KINDS, ITEM_ID, TIMESTAMP, USER_ID, VALUE, WEIGHT
 
 KIND = "kind"
 POSITIVE = "positive"
+WATCHED = "watched"
 USER_ROW = "user_row"
 ITEM_ROW = "item_row"
 USED = (EVENT_ID, USER_ID, ITEM_ID, EVENT, VALUE, TIMESTAMP, DEVICE)
@@ -19,15 +20,21 @@ _DAY = "day"
 _MEETING = (USER_ROW, ITEM_ROW, _DAY)
 
 
-def evidence(interactions: pl.DataFrame, config: FeaturesConfig, also: tuple[str, ...] = ()) -> pl.DataFrame:
+def evidence(
+    interactions: pl.DataFrame, config: FeaturesConfig, also: tuple[str, ...] = (), items: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Return the events that say something about taste, weighed; raise DataError when none is positive.
 
-    Of the columns that are not used here, those named in `also` stay.
+    Of the columns that are not used here, those named in `also` stay. `items` tell durations, which
+    `watch_ratio_weight` needs.
     """
     kinds = interactions[EVENT].unique().to_list()
     if unknown := [kind for kind in kinds if kind not in EVENT_KINDS]:
         raise DataError(f"events must be one of {EVENT_KINDS}; got {sorted(map(str, unknown))}: validate first")
-    events: pl.DataFrame = weigh(interactions.select(*USED, *also), config)
+    used = interactions.select(*USED, *also)
+    if config.watch_ratio_weight and items is not None and DURATION_S in items.columns:
+        used = with_watched_share(used, items)
+    events: pl.DataFrame = weigh(used, config)
     if not events[POSITIVE].any():
         raise DataError(
             f"none of {len(interactions)} events is positive; load more days or check features.event_weights and "
@@ -36,12 +43,23 @@ def evidence(interactions: pl.DataFrame, config: FeaturesConfig, also: tuple[str
     return events
 
 
+def with_watched_share(interactions: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Add the share of the item's duration that a view lasted, 0 to 1; null for other events or where either lacks."""
+    durations = items.select(ITEM_ID, pl.col(DURATION_S).cast(pl.Float64)).unique(ITEM_ID, keep="last")
+    joined = interactions.join(durations, on=ITEM_ID, how="left", maintain_order="left")
+    seconds = pl.col(VALUE).cast(pl.Float64).fill_nan(None)
+    known = (pl.col(EVENT) == "view") & (pl.col(DURATION_S) > 0) & (seconds >= 0)
+    share = pl.when(known).then((seconds / pl.col(DURATION_S)).clip(0.0, 1.0))
+    return joined.with_columns(share.alias(WATCHED)).drop(DURATION_S)
+
+
 @nw.narwhalify
 def weigh(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> nw.DataFrame[pl.DataFrame]:
     """Add weight, kind (from 1) and whether the event is positive; drop events that say nothing about taste.
 
     Positive is a weight above 0 and, for ratings, a value of at least `min_rating`, where no value counts as 0.
-    Dislikes and poor ratings stay, never positive.
+    Dislikes and poor ratings stay, never positive. Where the watched share r is known, the weight is multiplied by
+    `1 - w + w r` with w = `watch_ratio_weight`: at 1 a view counts by what was watched of it, and nothing says nothing.
     """
     weights = [config.event_weights.get(kind, 0.0) for kind in EVENT_KINDS]
     kinds = list(range(1, len(EVENT_KINDS) + 1))
@@ -50,6 +68,10 @@ def weigh(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> n
         nw.col(EVENT).replace_strict(names, kinds, return_dtype=nw.Int8).alias(KIND),
         nw.col(EVENT).replace_strict(names, weights, return_dtype=nw.Float32).alias(WEIGHT),
     )
+    if WATCHED in rows.columns:
+        w = config.watch_ratio_weight
+        factor = (1.0 - w + w * nw.col(WATCHED)).fill_null(1.0)
+        rows = rows.with_columns((nw.col(WEIGHT) * factor).cast(nw.Float32).alias(WEIGHT)).drop(WATCHED)
     value = nw.col(VALUE).cast(nw.Float64).fill_nan(None).fill_null(0.0)
     poor = (nw.col(EVENT) == "rating") & (value < config.min_rating)
     rows = rows.with_columns(((nw.col(WEIGHT) > 0) & (nw.col(EVENT) != "dislike") & ~poor).alias(POSITIVE))
