@@ -1,12 +1,14 @@
 """Metrics, baselines, evaluation and significance: how good a model is, and how sure that is."""
 
 from recsys.evaluation.baselines import ItemKnn, Popularity, Random
+from recsys.evaluation.coldstart import SegmentPopularity, curve, told
 from recsys.evaluation.content import ContentKnn
 from recsys.evaluation.covisitation import Covisitation
 from recsys.evaluation.ease import Ease
 from recsys.evaluation.evaluate import evaluate, evaluate_champion, evaluate_recommender
 from recsys.evaluation.given import GivenLists
 from recsys.evaluation.measure import Measured, measure
+from recsys.evaluation.newcomers import newcomers_of
 from recsys.evaluation.plots import (
     embedding_projection,
     learning_curve,
@@ -14,16 +16,11 @@ from recsys.evaluation.plots import (
     recall_by_popularity_decile,
 )
 from recsys.evaluation.pooled import Pooled, intervals
-from recsys.evaluation.recommender import (
-    Recommender,
-    ScoredRecommender,
-    TowerRecommender,
-    Towers,
-    recommendable_items,
-)
+from recsys.evaluation.recommender import Recommender, ScoredRecommender, TowerRecommender, Towers, recommendable_items
 from recsys.evaluation.report import EvaluationReport, ModelResult
 from recsys.evaluation.significance import interval, paired_bootstrap
 from recsys.evaluation.topk import top_k
+from recsys.evaluation.trade_offs import accuracy_against, coldstart_curves
 from recsys.evaluation.users import measured_users, user_slices
 
 __all__ = [
@@ -40,8 +37,12 @@ __all__ = [
     "Random",
     "Recommender",
     "ScoredRecommender",
+    "SegmentPopularity",
     "TowerRecommender",
     "Towers",
+    "accuracy_against",
+    "coldstart_curves",
+    "curve",
     "embedding_projection",
     "evaluate",
     "evaluate_champion",
@@ -52,9 +53,11 @@ __all__ = [
     "measure",
     "measured_users",
     "metrics_against_baselines",
+    "newcomers_of",
     "paired_bootstrap",
     "recall_by_popularity_decile",
     "recommendable_items",
+    "told",
     "top_k",
     "user_slices",
 ]

@@ -14,14 +14,13 @@ from recsys.evaluation.users import (
     COLD_USERS,
     N_DECILES,
     WARM_USERS,
-    content_vectors,
     hits_of,
     item_slices,
     measured_users,
     popularity_deciles,
     user_slices,
 )
-from recsys.features import Dataset, FeatureSpec, Heldout, TextModel, heldout, reindex
+from recsys.features import Dataset, FeatureSpec, Heldout, TextModel, content_vectors, heldout, reindex
 
 _SLICE_METRICS = ("ndcg", "recall", "hit_rate")
 

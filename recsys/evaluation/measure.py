@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from recsys.evaluation import lists
 from recsys.evaluation.metrics import ACCURACY, Bools, Floats, Ints, full_recall_at_k
-from recsys.evaluation.users import content_vectors, hits_of, item_slices
-from recsys.features import Dataset, Heldout
+from recsys.evaluation.users import hits_of, item_slices
+from recsys.features import Dataset, Heldout, content_vectors
 
 RECALL = "recall"
 FULL_RECALL = "full_recall"

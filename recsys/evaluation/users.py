@@ -15,7 +15,6 @@ from recsys.features import Dataset, Heldout, heldout
 N_DECILES = 10
 COLD_USERS, WARM_USERS = "cold_users", "warm_users"
 COLD_ITEMS, WARM_ITEMS = "cold_items", "warm_items"
-_CATEGORY_BUCKETS = 256  # category codes share this many columns: bounds memory, collisions are rare
 
 
 def measured_users(config: Config, dataset: Dataset, split: int = 2) -> Heldout:
@@ -82,20 +81,4 @@ def popularity_deciles(dataset: Dataset) -> Ints:
     """Return int[n_items] in 0..9: the tenth of the catalogue an item's train popularity falls in, rarest first."""
     percentiles = popularity_percentiles(np.asarray(dataset.items.train_count))
     result: Ints = np.clip(np.ceil(percentiles * N_DECILES) - 1, 0, N_DECILES - 1).astype(np.int64)
-    return result
-
-
-def content_vectors(dataset: Dataset) -> NDArray[np.float32]:
-    """Return float32[n_items, d]: each item's unit text vector beside its unit category vector."""
-    categories = np.asarray(dataset.items.categories)
-    hot = np.zeros((categories.shape[0], _CATEGORY_BUCKETS), np.float32)
-    rows, columns = np.nonzero(categories)
-    hot[rows, categories[rows, columns] % _CATEGORY_BUCKETS] = 1.0
-    hot = hot[:, hot.any(axis=0)]
-    return np.hstack([_unit(np.asarray(dataset.items.text, np.float32)), _unit(hot)])
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: NDArray[np.float32] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
     return result

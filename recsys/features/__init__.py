@@ -2,17 +2,20 @@
 
 from recsys.features.build import build_features, frames_to_dataset, load_dataset, reindex
 from recsys.features.cases import case_dataset
+from recsys.features.content import content_vectors
 from recsys.features.dataset import Dataset, EventArrays, ItemArrays, UserArrays
 from recsys.features.encode import encode_items, encode_users
 from recsys.features.heldout import Heldout, heldout
 from recsys.features.histories import HistoryBatch, context_of, histories
 from recsys.features.protocols import GIVEN
+from recsys.features.segments import SEGMENT_COLUMNS, Segments
 from recsys.features.spec import FeatureSpec
 from recsys.features.split import TEST, TRAIN, VALIDATION
 from recsys.features.text import TextModel
 
 __all__ = [
     "GIVEN",
+    "SEGMENT_COLUMNS",
     "TEST",
     "TRAIN",
     "VALIDATION",
@@ -22,10 +25,12 @@ __all__ = [
     "Heldout",
     "HistoryBatch",
     "ItemArrays",
+    "Segments",
     "TextModel",
     "UserArrays",
     "build_features",
     "case_dataset",
+    "content_vectors",
     "context_of",
     "encode_items",
     "encode_users",
