@@ -3,18 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from recsys.config import RerankConfig
 from recsys.errors import StorageError
-from recsys.features import context_of
+from recsys.features import content_vectors, context_of
 from recsys.index import ExactIndex, Index, load_index
 from recsys.registry import Bundle, load_bundle
 from recsys.serving.reasons import Reasons
 from recsys.serving.requests import Asker, HistoryEvent, asker_of
+from recsys.serving.reranking import rerank, similarity_vectors
 from recsys.storage import local_path
 
 _MARGIN = 20  # further items asked of the index, for those that have expired
@@ -36,24 +39,30 @@ class Recommendation:
 
 
 class BundleRecommender:
-    """A bundle with its index."""
+    """A bundle with its index; `settings` re-rank each list, by default they do not."""
 
-    def __init__(self, bundle: Bundle, index: Index) -> None:
+    def __init__(self, bundle: Bundle, index: Index, settings: RerankConfig | None = None) -> None:
         self._bundle = bundle
         self._index = index
         self._users = {user: row for row, user in enumerate(bundle.dataset.users.ids.tolist())}
         self._places = {item: row for row, item in enumerate(bundle.dataset.items.ids.tolist())}
         self._exact = ExactIndex(bundle.towers.item_vectors)
         self._reasons = Reasons(bundle.dataset, bundle.towers.item_vectors)
+        self._settings = settings or RerankConfig()
 
     @classmethod
-    def open(cls, bundle: str, index: str) -> Self:
+    def open(cls, bundle: str, index: str, settings: RerankConfig | None = None) -> Self:
         """Open a published bundle and index; raise StorageError when they do not belong together."""
         loaded = load_bundle(bundle)
         forest, ids, _ = load_index(local_path(index))
         if not np.array_equal(ids, loaded.dataset.items.ids):
             raise StorageError(f"the index {index} has other items than the bundle {bundle}; export it again")
-        return cls(loaded, forest)
+        return cls(loaded, forest, settings)
+
+    @property
+    def bundle(self) -> Bundle:
+        """What is served."""
+        return self._bundle
 
     @property
     def user_ids(self) -> list[str]:
@@ -78,19 +87,22 @@ class BundleRecommender:
         device: str | None = None,
         at: datetime | None = None,
         history: Sequence[HistoryEvent] | None = None,
+        taste: NDArray[np.float64] | None = None,
     ) -> list[Recommendation]:
         """Return up to k items for a user (pseudonym), or for a newcomer described by demographics.
 
         `at` is the time of the request, by default just after what the bundle has seen; only events before it count.
         `history` adds events `(item_id, event, time)` the bundle has not seen, such as a newcomer's first ones. Items
         the user has met, disliked ones too, are left out. A label the vocabulary lacks counts as unknown.
+        `taste` [n_items] is further evidence, in standard deviations of score, that is added to the towers' scores;
+        then the whole catalogue is searched, and the scores of the list are such sums.
         """
         if k < 1:
             raise ValueError(f"k must be at least 1; got {k}")
-        second = int(at.timestamp()) if at else self._last_second() + 1
+        second = int(at.timestamp()) if at else self.last_second() + 1
         row = self._users.get(user_id) if user_id is not None else None
         asker = asker_of(self._bundle.dataset, row, self._places, demographics, history, second)
-        rows, scores = self._choose(self._query(asker, second, device), k, asker.seen, second)
+        rows, scores = self._listed(self._query(asker, second, device), k, asker.seen, second, taste)
         items = self._bundle.dataset.items
         return [
             Recommendation(
@@ -102,6 +114,45 @@ class BundleRecommender:
             )
             for rank, (item, score) in enumerate(zip(rows, scores, strict=True), 1)
         ]
+
+    def _listed(
+        self,
+        vector: NDArray[np.float32],
+        k: int,
+        seen: NDArray[np.int32],
+        second: int,
+        taste: NDArray[np.float64] | None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
+        """Return k rows and their scores, re-ranked if so configured; re-ranking leaves scores as they were."""
+        settings = self._settings
+        n = max(k, settings.n_candidates) if settings.active else k
+        rows, scores = (
+            self._choose(vector, n, seen, second) if taste is None else self._with_taste(vector, taste, n, seen, second)
+        )
+        if not settings.active:
+            return rows, scores
+        places = rerank(settings, rows, scores, self._similarity[rows], self._log_popularity[rows], k)
+        return rows[places], scores[places]
+
+    def _with_taste(
+        self, vector: NDArray[np.float32], taste: NDArray[np.float64], n: int, seen: NDArray[np.int32], second: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
+        if taste.shape != (self._index.n_items,):
+            raise ValueError(f"taste must have shape ({self._index.n_items},); got {taste.shape}")
+        scores = (self._bundle.towers.item_vectors @ vector[0]).astype(np.float64)
+        total = (scores - scores.mean()) / max(float(scores.std()), 1e-12) + taste
+        rows = np.argsort(-total, kind="stable").astype(np.int32)
+        rows = rows[self._allowed(rows, seen, second)][:n]
+        return rows, total[rows]
+
+    @cached_property
+    def _similarity(self) -> NDArray[np.float32]:
+        return similarity_vectors(content_vectors(self._bundle.dataset), self._bundle.towers.item_vectors)
+
+    @cached_property
+    def _log_popularity(self) -> NDArray[np.float64]:
+        counts: NDArray[np.float64] = np.log1p(np.asarray(self._bundle.dataset.items.train_count, np.float64))
+        return counts
 
     def _choose(
         self, vector: NDArray[np.float32], k: int, seen: NDArray[np.int32], second: int
@@ -142,5 +193,6 @@ class BundleRecommender:
         vocabulary = self._bundle.dataset.spec.device_vocab
         return vocabulary.index(device) + 1 if device in vocabulary else 0
 
-    def _last_second(self) -> int:
+    def last_second(self) -> int:
+        """Return the second of the last event the bundle has seen."""
         return int(np.max(self._bundle.dataset.events.timestamp))
