@@ -9,7 +9,7 @@ from rich.console import Console
 
 from recsys import pipeline
 from recsys.config import load_config
-from recsys.errors import RecsysError
+from recsys.errors import ConfigError, RecsysError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
 _errors = Console(stderr=True)
@@ -57,6 +57,19 @@ def backtest(
 
 
 @app.command()
+def onboard(
+    config: ConfigOption = None,
+    answers: Annotated[Path | None, typer.Option(help="CSV of item_id,answer instead of questions")] = None,
+    about: Annotated[list[str] | None, typer.Option(help="demographics as name=label, may be repeated")] = None,
+    questions: Annotated[int, typer.Option(min=1)] = 5,
+    k: Annotated[int, typer.Option(min=1)] = 10,
+) -> None:
+    """Ask a newcomer about a few items (l: like, d: dislike, ?: don't know) and print recommendations."""
+    demographics = dict(_pair(text) for text in about or ())
+    pipeline.onboard(load_config(config), answers, demographics, questions, k)
+
+
+@app.command()
 def monitor(as_of: str, config: ConfigOption = None) -> None:
     """Compare the days before AS_OF with what the champion learned from."""
     typer.echo(json.dumps(pipeline.monitor(load_config(config), as_of), indent=2))
@@ -82,6 +95,13 @@ def _print_epoch(title: str, epoch: int, record: dict[str, float]) -> None:
 
 def _silence(title: str, epoch: int, record: dict[str, float]) -> None:
     """Say nothing where nobody watches."""
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, label = text.partition("=")
+    if not separator:
+        raise ConfigError(f"--about must be name=label; got {text!r}")
+    return name, label
 
 
 def main() -> None:

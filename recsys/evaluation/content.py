@@ -6,8 +6,7 @@ from scipy.sparse import csr_array
 
 from recsys.evaluation.recommender import ScoredRecommender, Scorer
 from recsys.evaluation.topk import Scores
-from recsys.evaluation.users import content_vectors
-from recsys.features import Dataset, Heldout
+from recsys.features import Dataset, Heldout, content_vectors
 
 
 class ContentKnn(ScoredRecommender):

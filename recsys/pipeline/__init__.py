@@ -7,6 +7,7 @@ from recsys.pipeline.backtest import backtest
 from recsys.pipeline.cases import load_case
 from recsys.pipeline.data import build_features, ingest, select, validate
 from recsys.pipeline.monitoring import monitor
+from recsys.pipeline.onboarding import onboard
 from recsys.pipeline.promotion import ledger, promote, register, rollback
 from recsys.pipeline.show import print_recommendations, print_report, run, show
 from recsys.pipeline.training import evaluate, export_index, train
@@ -20,6 +21,7 @@ __all__ = [
     "ledger",
     "load_case",
     "monitor",
+    "onboard",
     "print_recommendations",
     "print_report",
     "promote",

@@ -38,7 +38,7 @@ def show(config: Config) -> None:
     """Print the champion's table against its baselines, and lists for a known and a brand-new user."""
     from recsys.serving import BundleRecommender
 
-    champion = _champion(config)
+    champion = champion_of(config)
     console = Console()
     report = read_evaluation(champion.evaluation)
     names = ("recall_at_10", "ndcg_at_10", "mrr_at_10", "coverage_at_10")
@@ -47,12 +47,12 @@ def show(config: Config) -> None:
         cells = [f"{metrics[name]:.4f}" if name in metrics else "" for name in names]
         table.add_row(model, *cells, style="bold green" if model == report["model"] else None)
     console.print(table)
-    recommender = BundleRecommender.open(champion.bundle, champion.index)
+    recommender = BundleRecommender.open(champion.bundle, champion.index, config.rerank)
     warm = recommender.busiest_user()
-    _print_list(console, f"a known user ({warm[:8]}…)", recommender.recommend(warm, 10))
+    print_list(console, f"a known user ({warm[:8]}…)", recommender.recommend(warm, 10))
     newcomer = recommender.example_demographics()
     told = ", ".join(f"{name} {value}" for name, value in newcomer.items()) or "nothing known"
-    _print_list(console, f"a brand-new user ({told})", recommender.recommend(None, 10, demographics=newcomer))
+    print_list(console, f"a brand-new user ({told})", recommender.recommend(None, 10, demographics=newcomer))
 
 
 def print_report(report: dict[str, Any]) -> None:  # Any: a backtest's metrics.json
@@ -74,14 +74,15 @@ def print_recommendations(config: Config, user: str | None, k: int) -> None:
     from recsys.data import load_key, pseudonymise
     from recsys.serving import BundleRecommender
 
-    champion = _champion(config)
-    recommender = BundleRecommender.open(champion.bundle, champion.index)
+    champion = champion_of(config)
+    recommender = BundleRecommender.open(champion.bundle, champion.index, config.rerank)
     hidden = pseudonymise(pl.Series([user]), load_key(config))[0] if user is not None else None
     who = "a newcomer" if hidden is None else f"user {hidden[:8]}…"
-    _print_list(Console(), who, recommender.recommend(hidden, k))
+    print_list(Console(), who, recommender.recommend(hidden, k))
 
 
-def _champion(config: Config) -> Any:  # Any: Champion, imported where it is needed
+def champion_of(config: Config) -> Any:  # Any: Champion, imported where it is needed
+    """Return the champion; raise RegistryError before the first promotion."""
     from recsys.serving import read_champion
 
     champion = read_champion(config.storage)
@@ -90,7 +91,8 @@ def _champion(config: Config) -> Any:  # Any: Champion, imported where it is nee
     return champion
 
 
-def _print_list(console: Console, who: str, recommendations: Any) -> None:  # Any: list of Recommendation
+def print_list(console: Console, who: str, recommendations: Any) -> None:  # Any: list of Recommendation
+    """Print recommendations as a table."""
     table = Table("rank", "title", "score", "why", title=f"Ten for {who}")
     for each in recommendations:
         table.add_row(str(each.rank), each.title or each.item_id, f"{each.score:.3f}", each.reason)

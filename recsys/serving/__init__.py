@@ -1,7 +1,19 @@
 """Serving's door: recommendations from a bundle and its index, and which bundle is champion."""
 
 from recsys.serving.champion import Champion, read_champion, write_champion
+from recsys.serving.newcomers import NewcomerRecommender
+from recsys.serving.onboarding import Onboarding, Question
 from recsys.serving.parity import check_parity
 from recsys.serving.recommender import BundleRecommender, Recommendation
 
-__all__ = ["BundleRecommender", "Champion", "Recommendation", "check_parity", "read_champion", "write_champion"]
+__all__ = [
+    "BundleRecommender",
+    "Champion",
+    "NewcomerRecommender",
+    "Onboarding",
+    "Question",
+    "Recommendation",
+    "check_parity",
+    "read_champion",
+    "write_champion",
+]

@@ -1,0 +1,135 @@
+"""A newcomer's taste as a Gaussian: what people alike and people of the same answers turn to.
+
+Training users are rows of indicators: demographic labels, "liked" and "disliked" of each question's item, and likes of
+the catalogue. Their joint mean and covariance is the prior; telling a newcomer's labels and answers conditions it,
+which is the best linear prediction (ridge regression) of every like from exactly what has been told, whatever that is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recsys.config import OnboardingConfig
+from recsys.errors import DataError
+from recsys.features import Dataset
+
+Answer = Literal["like", "dislike", "unknown"]
+ANSWERS: Final[dict[Answer, tuple[float, float]]] = {"like": (1.0, 0.0), "dislike": (0.0, 1.0), "unknown": (0.0, 0.0)}
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Taste:
+    """What is thought of one newcomer: F features are D labels, then M likes and M dislikes of the questions.
+
+    `mean` [F] and `covariance` [F, F] of the features, `liked` [T] the chance that each target is liked, `cross` [F, T]
+    the covariance of features and likes.
+    """
+
+    mean: Floats
+    covariance: Floats
+    liked: Floats
+    cross: Floats
+
+    def given(self, features: Rows, values: Floats) -> "Taste":
+        """Return the taste after some features turned out to have these values."""
+        if not len(features):
+            return self
+        own = self.covariance[features]
+        gain = np.linalg.solve(own[:, features], np.hstack([own, self.cross[features]]))
+        n_features = len(self.mean)
+        surprise = values - self.mean[features]
+        return Taste(
+            self.mean + surprise @ gain[:, :n_features],
+            self.covariance - own.T @ gain[:, :n_features],
+            self.liked + surprise @ gain[:, n_features:],
+            self.cross - own.T @ gain[:, n_features:],
+        )
+
+
+@dataclass(frozen=True)
+class TastePrior:
+    """The taste of somebody of whom nothing is known, and where the features lie.
+
+    `questions` [M] and `targets` [T] are item rows, best known and most liked first; `offsets` [n_columns + 1] is where
+    each demographic column's labels begin among the features.
+    """
+
+    taste: Taste
+    questions: Rows
+    targets: Rows
+    offsets: Rows
+
+    @classmethod
+    def fit(cls, dataset: Dataset, config: OnboardingConfig) -> Self:
+        """Learn from every user of a dataset; raise DataError when nobody liked anything."""
+        likes, dislikes = _indicators(dataset, True), _indicators(dataset, False)
+        dislikes = dislikes - dislikes.multiply(likes)  # who likes it in the end likes it
+        known, popular = (np.asarray(matrix.sum(axis=0)).ravel() for matrix in (likes + dislikes, likes))
+        if not popular.any():
+            raise DataError("onboarding learns from likes; the training set has none: check features.event_weights")
+        questions = np.argsort(-known, kind="stable")[: config.n_pool]
+        targets = np.argsort(-popular, kind="stable")[: config.max_targets]
+        labels, offsets = _one_hot(dataset)
+        features = np.hstack([labels, likes[:, questions].toarray(), dislikes[:, questions].toarray()])
+        n_users, mean, liked = len(features), features.mean(axis=0), popular[targets] / len(features)
+        covariance = features.T @ features / n_users - np.outer(mean, mean)
+        cross = (likes[:, targets].T @ features).T / n_users - np.outer(mean, liked)
+        ridge = config.ridge * max(float(np.diag(covariance).mean()), 1e-9)
+        taste = Taste(mean, covariance + ridge * np.eye(len(mean)), liked, cross)
+        return cls(taste, questions, targets, offsets)
+
+    def of_labels(self, codes: NDArray[np.integer]) -> Taste:
+        """Return the taste of people of demographic codes int[n_columns]; 0 is unknown and tells nothing."""
+        return self.taste.given(*self._labels(codes))
+
+    def answered(self, taste: Taste, answers: Mapping[int, Answer]) -> Taste:
+        """Return a taste after answers by item row; items that are no question are left to the towers."""
+        return taste.given(*self._answers(answers))
+
+    def liked(self, codes: NDArray[np.integer], answers: Mapping[int, Answer]) -> Floats:
+        """Return float64[T]: the chance of each like after labels and answers, without the rest of the posterior."""
+        told = (self._labels(codes), self._answers(answers))
+        features = np.concatenate([each[0] for each in told])
+        surprise = np.concatenate([each[1] for each in told]) - self.taste.mean[features]
+        slope = np.linalg.solve(self.taste.covariance[np.ix_(features, features)], surprise)
+        result: Floats = self.taste.liked + slope @ self.taste.cross[features]
+        return result
+
+    def _labels(self, codes: NDArray[np.integer]) -> tuple[Rows, Floats]:
+        told = [np.arange(self.offsets[place], self.offsets[place + 1]) for place in np.flatnonzero(codes)]
+        features = np.concatenate([*told, np.zeros(0, np.int64)]).astype(np.int64)
+        values = np.zeros(len(self.taste.mean))
+        values[self.offsets[:-1][codes > 0] + codes[codes > 0] - 1] = 1.0
+        return features, values[features]
+
+    def _answers(self, answers: Mapping[int, Answer]) -> tuple[Rows, Floats]:
+        places = {row: place for place, row in enumerate(self.questions.tolist())}
+        asked = [(places[row], ANSWERS[answer]) for row, answer in answers.items() if row in places]
+        first, n = int(self.offsets[-1]), len(self.questions)
+        features = np.array([[first + place, first + n + place] for place, _ in asked], np.int64).ravel()
+        return features, np.array([value for _, value in asked], np.float64).ravel()
+
+
+def _indicators(dataset: Dataset, positive: bool) -> csr_array:
+    events = dataset.events
+    chosen = np.asarray(events.positive) == positive
+    users = np.repeat(np.arange(len(dataset.users.ids)), np.diff(events.offsets))[chosen]
+    shape = (len(dataset.users.ids), len(dataset.items.ids))
+    matrix = csr_array((np.ones(users.size), (users, np.asarray(events.item)[chosen])), shape=shape)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1.0
+    return matrix
+
+
+def _one_hot(dataset: Dataset) -> tuple[Floats, Rows]:
+    """Return float64[n_users, D] one-hot labels of all columns, unknown as zeros, and int64[n_columns + 1] offsets."""
+    sizes = [len(vocabulary) for vocabulary in dataset.spec.demographic_vocabs.values()]
+    codes = np.asarray(dataset.users.demographics)
+    hot = [np.eye(size + 1)[codes[:, place], 1:] for place, size in enumerate(sizes)]
+    return np.hstack([np.zeros((len(codes), 0)), *hot]), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
