@@ -76,6 +76,20 @@ def monitor(as_of: str, config: ConfigOption = None) -> None:
 
 
 @app.command()
+def tune(
+    config: ConfigOption = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="trials of the study; default: tuning.n_trials")] = None,
+    as_of: Annotated[str | None, typer.Option(help="use the days before this one; default: all")] = None,
+    run_name: Annotated[str, typer.Option(help="name of the MLflow run")] = "tuning",
+) -> None:
+    """Search model settings on validation data; the best become the next training's. Run again to go on."""
+    settings = load_config(config)
+    if trials is not None:
+        settings = settings.model_copy(update={"tuning": settings.tuning.model_copy(update={"n_trials": trials})})
+    pipeline.tune(settings, as_of, run_name, _errors)
+
+
+@app.command()
 def rollback(version: Annotated[str | None, typer.Argument()] = None, config: ConfigOption = None) -> None:
     """Make an earlier champion serve again; by default the one before."""
     typer.echo(json.dumps(pipeline.rollback(load_config(config), version), indent=2))

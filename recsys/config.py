@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from recsys.errors import ConfigError
 from recsys.schema import EventKind
+from recsys.space import Choice, Domain, FloatRange
 
 _ACCURACY = ("recall", "precision", "ndcg", "map", "mrr", "hit_rate")
 
@@ -298,6 +299,42 @@ class BacktestConfig(_Frozen):
         return self
 
 
+class TuningConfig(_Frozen):
+    """Which settings of `[model]` a search may try, how long, and whether trainings use what it found."""
+
+    use_tuned: bool = Field(default=True, description="train with the settings adopted in the registry")
+    study: str = Field(default="", pattern=r"^[\w.-]*$", description="empty: named after the data and the space")
+    n_trials: int = Field(default=20, ge=1, le=1000, description="trials of a study, the current settings among them")
+    parallel: int = Field(default=2, ge=1, description="trials Airflow runs at once")
+    timeout_s: float = Field(default=0.0, ge=0, description="seconds after which no trial starts; 0 is no limit")
+    pruner: Literal["median", "hyperband", "none"] = "median"
+    warmup_epochs: int = Field(default=2, ge=0, description="epochs before a trial may be stopped")
+    startup_trials: int = Field(default=5, ge=1, description="trials before sampler and pruner learn from others")
+    seed: int = 17
+    space: dict[str, Domain] = {
+        "learning_rate": FloatRange(low=3e-4, high=1e-2, log=True),
+        "l2": FloatRange(low=1e-8, high=1e-4, log=True),
+        "dropout": FloatRange(low=0.0, high=0.6),
+        "temperature": FloatRange(low=0.03, high=0.3, log=True),
+        "dim": Choice(values=(32, 64, 96, 128)),
+    }
+
+
+def _space_problem(model: ModelConfig, name: str, domain: Domain) -> str | None:
+    """Return why a setting cannot be searched so; None when every value at the edges is a valid `[model]`."""
+    if name not in ModelConfig.model_fields or name == "seed":
+        known = ", ".join(sorted(set(ModelConfig.model_fields) - {"seed"}))
+        return f"tuning.space.{name} is no setting of [model] that can be searched; there are {known}"
+    for value in domain.edges:
+        try:
+            tried = ModelConfig.model_validate({**model.model_dump(), name: value})
+        except ValidationError as error:
+            return f"tuning.space.{name} reaches {value!r}, which [model] refuses: {error.errors()[0]['msg']}"
+        if domain.kind == "float" and isinstance(getattr(tried, name), int):
+            return f'tuning.space.{name} is searched as kind = "float", but counts whole numbers; use kind = "int"'
+    return None
+
+
 class Config(_Frozen):
     """One deployment. `storage` is the root of all state; `mode = "local"` alone may use the development key."""
 
@@ -317,6 +354,7 @@ class Config(_Frozen):
     promotion: PromotionConfig = PromotionConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     backtest: BacktestConfig = BacktestConfig()
+    tuning: TuningConfig = TuningConfig()
     experiment: str = "two_tower"
     registered_model: str = "two_tower"
 
@@ -327,6 +365,13 @@ class Config(_Frozen):
                 f"evaluation.main_metric must be ndcg_at_k for a k in evaluation.ks {self.evaluation.ks}; "
                 f"got {self.evaluation.main_metric!r}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _space_fits_the_model(self) -> "Config":
+        problems = [_space_problem(self.model, name, domain) for name, domain in self.tuning.space.items()]
+        if found := "; ".join(problem for problem in problems if problem):
+            raise ValueError(found)
         return self
 
 

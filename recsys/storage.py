@@ -195,12 +195,26 @@ def append_line(uri: str, record: Mapping[str, JsonValue]) -> None:
 @contextmanager
 def locked(root: str, name: str) -> Iterator[None]:
     """Hold an exclusive lock, waiting for whoever holds it; released when the process ends, however it ends."""
+    with _lock_file(root, name).open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def is_locked(root: str, name: str) -> bool:
+    """Tell whether a living process of this machine holds a lock."""
+    with _lock_file(root, name).open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def _lock_file(root: str, name: str) -> Path:
     path = Path(tempfile.gettempdir()) / f"recsys-{digest_of(root)}" if not is_local(root) else local_path(root)
     path = path / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+    return path
 
 
 def _staging_folder(base: str) -> Path:

@@ -24,15 +24,21 @@ def schedule(cron: str, interval: timedelta = timedelta(0)) -> CronTriggerTimeta
 
 
 def settings() -> "Config":
-    """Return the deployment's configuration with the run's `overrides` merged in."""
+    """Return the deployment's configuration with the run's `overrides` and `n_trials` merged in.
+
+    What neither sets stays unset, so that settings adopted by a study are told from written ones.
+    """
     from recsys.config import Config, load_config
 
     config = load_config()
-    overrides = get_current_context()["params"].get("overrides")
+    params = get_current_context()["params"]
+    overrides = params.get("overrides") or {}
+    if n_trials := params.get("n_trials"):
+        overrides = _merged(dict(overrides), {"tuning": {"n_trials": n_trials}})
     if not overrides:
         return config
     try:
-        return Config.model_validate(_merged(config.model_dump(mode="json"), overrides))
+        return Config.model_validate(_merged(config.model_dump(mode="json", exclude_unset=True), overrides))
     except ValueError as error:
         raise ConfigError(f"the param `overrides` is not valid: {error}") from error
 
@@ -80,11 +86,17 @@ def tags() -> dict[str, str]:
 
 def approval_required() -> bool:
     """Tell at parse time, from the TOML file alone, whether a person must approve a promotion."""
+    return bool(_section("promotion").get("require_approval", False))
+
+
+def parallel_trials() -> int:
+    """Tell at parse time, from the TOML file alone, how many trials of a study may run at once."""
+    return int(_section("tuning").get("parallel", 2))
+
+
+def _section(name: str) -> dict[str, Any]:  # Any: TOML
     path = os.environ.get("RECSYS_CONFIG")
-    if not path:
-        return False
-    promotion = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("promotion", {})
-    return bool(promotion.get("require_approval", False))
+    return dict(tomllib.loads(Path(path).read_text(encoding="utf-8")).get(name, {})) if path else {}
 
 
 def _day(moment: datetime) -> str:

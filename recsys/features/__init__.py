@@ -1,5 +1,6 @@
 """Features' one door: from validated tables to the arrays every model, baseline and metric reads."""
 
+from recsys.features.blind import without_test
 from recsys.features.build import build_features, frames_to_dataset, load_dataset, reindex
 from recsys.features.cases import case_dataset
 from recsys.features.content import content_vectors
@@ -39,4 +40,5 @@ __all__ = [
     "histories",
     "load_dataset",
     "reindex",
+    "without_test",
 ]

@@ -11,8 +11,11 @@ from recsys.pipeline.onboarding import onboard
 from recsys.pipeline.promotion import ledger, promote, register, rollback
 from recsys.pipeline.show import print_recommendations, print_report, run, show
 from recsys.pipeline.training import evaluate, export_index, train
+from recsys.pipeline.tune import tune
+from recsys.pipeline.tuning import adopt_best, open_study, plan_trials, run_trial
 
 __all__ = [
+    "adopt_best",
     "backtest",
     "build_features",
     "evaluate",
@@ -22,14 +25,18 @@ __all__ = [
     "load_case",
     "monitor",
     "onboard",
+    "open_study",
+    "plan_trials",
     "print_recommendations",
     "print_report",
     "promote",
     "register",
     "rollback",
     "run",
+    "run_trial",
     "select",
     "show",
     "train",
+    "tune",
     "validate",
 ]

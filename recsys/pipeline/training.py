@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recsys.config import Config
+from recsys.pipeline.tuned import with_tuned
 from recsys.storage import current, digest_of, join, local_path, publish, read_json, verify, write_json
 
 Json = dict[str, Any]  # Any: JSON, checked by the models that read it
@@ -17,20 +18,22 @@ def train(
 ) -> Json:
     """Train the towers and log the run to MLflow; towers trained before from equal input are not trained again.
 
-    Raises TrainingError when training diverges, RegistryError when MLflow does not answer: a retry then only logs.
+    Settings adopted by a study count unless the configuration writes its own; see `with_tuned`. Raises TrainingError
+    when training diverges, RegistryError when MLflow does not answer: once trained, a retry only logs.
     """
     from recsys.features import load_dataset
     from recsys.model import ExportedTowers
     from recsys.model import train as train_towers
     from recsys.registry.runs import log_training, run_url, tracked_run
 
+    config, origins = with_tuned(config)
     settings: Json = {"model": config.model.model_dump(mode="json"), "features": features.rsplit("/", 2)[-2:]}
     run_key = digest_of(settings)
     base = join(config.storage, "models", run_key)
     arrays = load_dataset(features)
     if (towers := current(base)) is None:
         with publish(base, {"run_key": run_key}) as publication:
-            train_towers(config, arrays, publication.path, _print_epoch)
+            train_towers(config, arrays, publication.path, print_epoch)
         towers = publication.uri
     else:
         verify(towers)
@@ -38,7 +41,7 @@ def train(
     counts = {"n_users": len(arrays.users.ids), "n_items": len(arrays.items.ids), "n_events": len(arrays.events.item)}
     summary = {name: value for name, value in told.items() if isinstance(value, int | float)}
     with tracked_run(config, run_key, run_name, tags or {}) as run_id:
-        log_training(config, features, dataset, counts, _history(told), summary)
+        log_training(config, features, dataset, counts, _history(told), summary, origins)
         url = run_url(run_id)
     return {"run_key": run_key, "run_id": run_id, "run_url": url, "towers": towers, "features": features,
             "dataset": dataset}  # fmt: skip
@@ -126,7 +129,8 @@ def _history(told: Mapping[str, Any]) -> list[dict[str, float]]:  # Any: trainin
     return [{"epoch": float(number), **record} for number, record in enumerate(told["history"], 1)]
 
 
-def _print_epoch(epoch: int, record: dict[str, float]) -> None:
+def print_epoch(epoch: int, record: Mapping[str, float]) -> None:
+    """Print one line for one epoch."""
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in record.items())
     print(f"epoch {epoch}: {numbers}", flush=True)
 

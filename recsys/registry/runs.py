@@ -87,11 +87,16 @@ def log_training(
     counts: Mapping[str, int],
     history: Sequence[Mapping[str, float]],
     summary: Mapping[str, float],
+    origins: Mapping[str, str] | None = None,
 ) -> None:
-    """Log parameters, the training set with its digest, and one point per epoch to the open run."""
+    """Log parameters, the training set with its digest, and one point per epoch to the open run.
+
+    `origins` says of each model setting that is no default where it came from.
+    """
     run = mlflow.active_run()
     known = mlflow.get_run(run.info.run_id).data.params if run else {}  # a parameter cannot be written a second time
     params = _flat({"model": config.model, "features": config.features, "source": config.source})
+    params |= {f"origin.model.{name}": origin[:500] for name, origin in (origins or {}).items()}
     mlflow.log_params({name: value for name, value in params.items() if name not in known})
     frame = pd.DataFrame([dict(counts)])
     digest = dataset.rsplit("/", 1)[-1]

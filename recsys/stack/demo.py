@@ -12,7 +12,7 @@ from recsys.errors import RecsysError
 from recsys.stack.airflow_api import AirflowApi
 from recsys.stack.lock import demo_lock
 from recsys.stack.progress import Progress
-from recsys.stack.services import up
+from recsys.stack.services import DAGS, up
 from recsys.stack.state import StackState
 from recsys.storage import exists, join
 
@@ -39,7 +39,7 @@ def _run_loop(api: AirflowApi, config: Config, progress: Progress) -> None:
     else:
         _run_dag(api, "recsys_data", "first-load", progress)
         _run_dag(api, "recsys_training", "first-training", progress)
-    for dag_id in ("recsys_data", "recsys_training", "recsys_monitoring"):
+    for dag_id in DAGS:
         api.unpause(dag_id)
 
 

@@ -30,6 +30,9 @@ facts = {{
                     "upstream": sorted(task.upstream_task_ids),
                     "outlets": [o.name for o in task.outlets],
                     "links": [link.name for link in task.operator_extra_links],
+                    "mapped": task.is_mapped,
+                    "at_once": task.max_active_tis_per_dagrun,
+                    "trigger_rule": task.trigger_rule,
                     "retries": task.retries,
                     "policy": task.retry_policy is not None,
                     "doc": bool(task.doc_md or task.doc),
@@ -73,5 +76,5 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def parsed_with_approval(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("airflow-approval")
     config = folder / "config.toml"
-    config.write_text("[promotion]\nrequire_approval = true\n")
+    config.write_text("[promotion]\nrequire_approval = true\n[tuning]\nparallel = 3\n")
     return parse(folder, RECSYS_CONFIG=str(config))

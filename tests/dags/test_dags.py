@@ -1,8 +1,19 @@
 from pathlib import Path
 from typing import Any
 
-DAGS = {"recsys_data", "recsys_training", "recsys_monitoring"}
-HEAVY = {"tensorflow", "tf_keras", "mlflow", "great_expectations", "polars", "pandas", "numpy", "sklearn", "annoy"}
+DAGS = {"recsys_data", "recsys_training", "recsys_monitoring", "recsys_tuning"}
+HEAVY = {
+    "tensorflow",
+    "tf_keras",
+    "mlflow",
+    "great_expectations",
+    "polars",
+    "pandas",
+    "numpy",
+    "sklearn",
+    "annoy",
+    "optuna",
+}
 
 
 def test_every_dag_imports_without_error(parsed: dict[str, Any]) -> None:
@@ -55,6 +66,26 @@ def test_training_evaluates_and_indexes_side_by_side(parsed: dict[str, Any]) -> 
         "register": ["evaluate", "export_index", "train"],
         "promote": ["register"],
     }
+
+
+def test_tuning_maps_its_trials_between_the_study_and_the_adoption(parsed: dict[str, Any]) -> None:
+    tasks = parsed["dags"]["recsys_tuning"]["tasks"]
+    assert {name: task["upstream"] for name, task in tasks.items()} == {
+        "select": [],
+        "build_features": ["select"],
+        "open_study": ["build_features", "select"],
+        "plan": ["open_study"],
+        "trial": ["open_study", "plan"],
+        "adopt_best": ["open_study", "trial"],
+    }
+    assert {name: task["mapped"] for name, task in tasks.items() if task["mapped"]} == {"trial": True}
+    assert tasks["trial"]["at_once"] == 2
+    assert tasks["adopt_best"]["trigger_rule"] == "none_failed"  # a study without a trial left skips `trial`
+    assert tasks["trial"]["links"] == tasks["adopt_best"]["links"] == ["MLflow run"]
+
+
+def test_the_configuration_says_how_many_trials_run_at_once(parsed_with_approval: dict[str, Any]) -> None:
+    assert parsed_with_approval["dags"]["recsys_tuning"]["tasks"]["trial"]["at_once"] == 3
 
 
 def test_assets_chain_the_dags(parsed: dict[str, Any]) -> None:

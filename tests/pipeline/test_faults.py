@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from recsys import pipeline
-from recsys.config import Config
+from recsys.config import Config, TuningConfig
 from recsys.errors import RegistryError, StorageError
 from recsys.registry.runs import connect
 from recsys.storage import current, join, verify
@@ -122,7 +122,12 @@ def test_without_mlflow_training_is_kept_and_a_retry_only_logs(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     champion = Path(world.config.storage, "serving", "champion.json").read_bytes()
-    config = world.config.model_copy(update={"model": world.config.model.model_copy(update={"seed": 78, "epochs": 1})})
+    config = world.config.model_copy(
+        update={
+            "model": world.config.model.model_copy(update={"seed": 78, "epochs": 1}),
+            "tuning": TuningConfig(use_tuned=False),  # or the registry would be asked before the training
+        }
+    )
     features, dataset = world.features["features"], world.chosen["dataset"]
     client = connect(config)
     before = len(client.search_runs(["1"])), len(client.search_model_versions())
