@@ -12,6 +12,11 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 DEMO_ARGS := --dataset $(DATASET) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)") $(if $(CONFIG),--config "$(CONFIG)")
 
+# uv trusts its own list of authorities unless told otherwise; the system's also knows a company's proxy, as pip does
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),)
+export UV_SYSTEM_CERTS ?= true
+endif
+
 .PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots bench-quality
 
 help: ## List the targets
@@ -71,5 +76,5 @@ lock: setup ## Resolve the dependencies anew into requirements.lock
 bench-quality: setup ## Run the benchmark cases and rewrite benchmarks/RESULTS.md (CASES="v2 v5", SEEDS=3)
 	@$(RUN) benchmarks/quality.py $(CASES) --seeds $(SEEDS)
 
-screenshots: setup ## Take the README's pictures from the running stack
+screenshots: setup ## Take the README's pictures: a taste shift, run through a stack of its own
 	@$(RUN) docs/screenshots.py
