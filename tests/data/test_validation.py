@@ -1,4 +1,5 @@
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,6 +118,24 @@ def test_past_the_threshold_the_message_names_all_a_person_needs(configured: Bui
     pages = "".join(page.read_text() for page in Path(config.storage, "data_docs").rglob("*.html"))
     assert "one row per event id" in pages
     assert "gaze" not in pages
+
+
+def test_data_docs_need_nothing_from_elsewhere_and_list_what_failed(configured: Build) -> None:
+    config = configured(validation=LOOSE)
+    validated(config, LiteralSource([*good(8), event(90, event="stare")], [user("u0")], [item("i0")]))
+    site = Path(config.storage, "data_docs", "2026-01-01")
+    for page in site.rglob("*.html"):
+        assert not re.search(r"""<script|<img|<link|url\(|(src|href)=["']https?:""", page.read_text()), page
+    rows = re.findall(
+        r'<tr><td class="(\w+)"></td><td><a href="([^"]+)">(\w+)</a></td>', (site / "index.html").read_text()
+    )
+    assert {table: status for status, _, table in rows} == {
+        "interactions": "failed",
+        "users": "passed",
+        "items": "passed",
+        "partitions": "passed",
+    }
+    assert all("validations/" in address and (site / address).is_file() for _, address, _ in rows)
 
 
 def test_a_good_rerun_empties_the_quarantine(configured: Build) -> None:

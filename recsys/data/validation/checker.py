@@ -1,5 +1,6 @@
 """Great Expectations, kept in one place: suites from rules, positions of bad rows, data docs."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -8,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from recsys.data.validation.pages import Outcome, make_self_contained
 from recsys.data.validation.rules import Rule
 from recsys.errors import DataError
 
 os.environ["GX_ANALYTICS_ENABLED"] = "False"  # read on import: nothing about a run leaves the machine
+logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of its own start in 200 lines
 
 import great_expectations as gx
 from great_expectations.core import ExpectationValidationResult
@@ -63,6 +66,7 @@ class Checker:
         )
         self._source = self._context.data_sources.add_pandas("recsys")
         self._definitions: dict[str, gx.ValidationDefinition] = {}
+        self._outcomes: list[Outcome] = []
 
     def failures(
         self, suite: str, rules: Sequence[Rule], frame: "pd.DataFrame", run: str, moment: datetime
@@ -78,6 +82,7 @@ class Checker:
             run_id=RunIdentifier(run_name=run, run_time=moment),
         )
         failed = {_rule_name(result) for result in outcome.results if not result.success}
+        self._outcomes.append(Outcome(suite, run, len(outcome.results), len(failed)))
         batch = definition.batch_definition.get_batch({"dataframe": frame}) if failed else None
         positions = {}
         for rule in rules:
@@ -89,7 +94,7 @@ class Checker:
         return positions
 
     def write_docs(self, folder: Path) -> None:
-        """Build the data docs of every result so far into `folder`, without the pictures of their tutorial."""
+        """Build the data docs of every result so far into `folder`; the pages need nothing from elsewhere."""
         backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.resolve())}
         site: Any = {  # Any: a literal of a TypedDict that GX does not export
             "class_name": "SiteBuilder",
@@ -100,8 +105,7 @@ class Checker:
         self._context.add_data_docs_site("recsys", site)
         self._context.build_data_docs(site_names=["recsys"])
         self._context.delete_data_docs_site("recsys")
-        for picture in folder.glob("static/images/*.gif"):
-            picture.unlink()
+        make_self_contained(folder, self._outcomes)
 
     def _define(self, suite: str, rules: Sequence[Rule]) -> gx.ValidationDefinition:
         expectations = [_expectation(rule) for rule in rules]
