@@ -123,5 +123,6 @@ def main() -> None:
     try:
         app()
     except RecsysError as error:
-        _errors.print(f"[red]{type(error).__name__}[/red]: {error}", soft_wrap=True)
+        _errors.print(f"[red]{type(error).__name__}[/]", end=": ")
+        _errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(1) from None

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from recsys.config import Config
 from recsys.errors import RegistryError
@@ -93,7 +94,7 @@ def champion_of(config: Config) -> Any:  # Any: Champion, imported where it is n
 
 def print_list(console: Console, who: str, recommendations: Any) -> None:  # Any: list of Recommendation
     """Print recommendations as a table."""
-    table = Table("rank", "title", "score", "why", title=f"Ten for {who}")
-    for each in recommendations:
-        table.add_row(str(each.rank), each.title or each.item_id, f"{each.score:.3f}", each.reason)
+    table = Table("rank", "title", "score", "why", title=f"{len(recommendations)} for {who}")
+    for each in recommendations:  # Text, for a title's brackets are no markup
+        table.add_row(str(each.rank), Text(each.title or each.item_id), f"{each.score:.3f}", Text(each.reason))
     console.print(table)
