@@ -1,4 +1,5 @@
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +10,7 @@ from recsys.stack.airflow_api import AirflowApi
 from recsys.stack.processes import members
 from recsys.stack.services import mark_of
 from recsys.stack.state import StackState, read_state
+from recsys.storage import current
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -50,6 +52,35 @@ def test_a_second_demo_redoes_nothing(stack: Stack) -> None:
     assert "nothing to redo" in demo.stdout
     assert time.monotonic() - began < 60
     assert (stack.storage / "serving" / "champion.json").read_bytes() == champion
+
+
+def _snapshots(stack: Stack) -> dict[str, dict[str, bytes]]:
+    folders = sorted((stack.storage / "snapshots").iterdir())
+    currents = {folder.name: Path(current(str(folder)) or "") for folder in folders}
+    return {name: {file.name: file.read_bytes() for file in folder.iterdir()} for name, folder in currents.items()}
+
+
+def _backfilled(api: AirflowApi, n_runs: int) -> list[dict[str, str]]:
+    deadline = time.monotonic() + 400
+    while time.monotonic() < deadline:
+        runs = [run for run in api.runs("recsys_data") if run["run_type"] == "backfill"]
+        if len(runs) == n_runs and all(run["state"] in ("success", "failed") for run in runs):
+            return runs
+        time.sleep(1)
+    raise AssertionError(f"the backfill did not end: {runs}")
+
+
+def test_a_backfill_of_days_gives_the_bytes_of_the_bulk_load(stack: Stack) -> None:
+    api = AirflowApi(_running(stack).airflow_url)
+    bulk = _snapshots(stack)
+    days = ("2026-01-10", "2026-01-11", "2026-01-12")
+    for day in days:
+        shutil.rmtree(stack.storage / "snapshots" / day)
+    api.backfill("recsys_data", "2026-01-11T00:00:00Z", "2026-01-13T00:00:00Z")  # each tick loads the day before it
+    runs = _backfilled(api, len(days))
+    assert {run["state"] for run in runs} == {"success"}
+    assert sorted(run["data_interval_start"][:10] for run in runs) == list(days)
+    assert _snapshots(stack) == bulk
 
 
 def test_down_leaves_no_process(stack: Stack) -> None:
