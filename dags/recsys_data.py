@@ -11,8 +11,8 @@ logical date is loaded, and everything when the run has no logical date. A sourc
 one file) is always read whole.
 
 **When it fails.** `ValidationFailedError`: too many bad rows; the log names table, expectation, observed and allowed
-value. Open *Data docs* on the task `validate`, fix the source or its mapping, clear the task. No snapshot changes
-before that. Wrong data and wrong settings fail at once; everything else is tried three times.
+value. Open *Data docs* on the *Details* tab of the task `validate`, fix the source or its mapping, clear the task. No
+snapshot changes before that. Wrong data and wrong settings fail at once; everything else is tried three times.
 """
 
 from datetime import timedelta

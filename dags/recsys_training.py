@@ -9,9 +9,9 @@ exports the Annoy index, registers the bundle in MLflow and moves the alias `cha
 example `{"model": {"dim": 32, "epochs": 4}}`: runs compare side by side in MLflow.
 
 **When it fails.** `promote` fails with `GateError` when a gate refuses; the log names gate, value and limit, and the
-old champion serves on: look at the run in MLflow, do not clear the task. MLflow down: `train` and `register` are
-tried three times, and nothing is half-registered; clear the task once it is back. With `promotion.require_approval`,
-a person answers the task `approve` under *Required Actions*.
+old champion serves on: look at the run in MLflow (the link on the *Details* tab), do not clear the task. MLflow down:
+`train` and `register` are tried three times, and nothing is half-registered; clear the task once it is back. With
+`promotion.require_approval`, a person answers the task `approve` under *Required Actions*.
 """
 
 from typing import Any

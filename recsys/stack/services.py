@@ -74,6 +74,7 @@ def _start(folder: Path, state: StackState, say: Callable[[str], None]) -> Stack
         _migrate(home / "airflow", env, mark_of(folder))
         launch("api-server", airflow_command("api-server"), "airflow")
         launch("dag-processor", airflow_command("dag-processor"), "airflow")
+        launch("triggerer", airflow_command("triggerer", "--skip-serve-logs"), "airflow")
         launch("scheduler", airflow_command("scheduler", "--skip-serve-logs"), "airflow")
         _wait_ready(state)
     except BaseException:
