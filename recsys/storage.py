@@ -5,6 +5,7 @@ the result to `base/<digest>` and only then replaces `base/CURRENT.json`. A writ
 previous version current; running it again ends in the same digest.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -161,15 +162,22 @@ def write_text(uri: str, text: str) -> None:
         path = local_path(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(aside).replace(path)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(aside).replace(path)
+        finally:
+            Path(aside).unlink(missing_ok=True)
     except OSError as error:
-        raise StorageError(
-            f"cannot write {uri}: {error.strerror or error}; free space or fix its permissions, then run again"
-        ) from error
+        raise _unwritable(uri, error) from error
+
+
+def _unwritable(uri: str, error: OSError) -> StorageError:
+    return StorageError(
+        f"cannot write {uri}: {error.strerror or error}; free space or fix its permissions, then run again"
+    )
 
 
 def read_json(uri: str) -> Any:  # Any: the caller validates what it asked for
@@ -182,14 +190,23 @@ def read_json(uri: str) -> Any:  # Any: the caller validates what it asked for
 
 
 def append_line(uri: str, record: Mapping[str, JsonValue]) -> None:
-    """Append one JSON line to a local append-only file and flush it to disk."""
+    """Append one JSON line to a local append-only file and flush it to disk; on an error nothing of it stays."""
     path = local_path(uri)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.write(json.dumps(record, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    line = (json.dumps(record, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            length = os.fstat(stream.fileno()).st_size
+            try:
+                if (written := stream.write(line)) != len(line):
+                    raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes fit")
+                os.fsync(stream.fileno())
+            except OSError:
+                stream.truncate(length)
+                raise
+    except OSError as error:
+        raise _unwritable(uri, error) from error
 
 
 @contextmanager

@@ -1,9 +1,12 @@
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,37 @@ def test_a_full_disk_is_a_storage_error_that_says_what_to_do(tmp_path: Path) -> 
     with pytest.raises(StorageError, match="No space left.*run again"), storage.publish(str(tmp_path / "a")):
         raise OSError(28, "No space left on device")
     assert storage.current(str(tmp_path / "a")) == old
+
+
+@contextmanager
+def disk_of(n_bytes: int) -> Iterator[None]:
+    """Let no file grow past `n_bytes`, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_file_that_does_not_fit_leaves_the_old_one_and_no_rubbish(tmp_path: Path) -> None:
+    path = tmp_path / "pointer.json"
+    storage.write_json(str(path), {"version": "1"})
+    with disk_of(4096), pytest.raises(StorageError, match="cannot write .*run again"):
+        storage.write_json(str(path), {"version": "x" * 9000})
+    assert json.loads(path.read_text()) == {"version": "1"}
+    assert [each.name for each in tmp_path.iterdir()] == ["pointer.json"]
+
+
+def test_a_line_that_does_not_fit_is_not_half_written(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    storage.append_line(str(path), {"number": 1})
+    with disk_of(4096), pytest.raises(StorageError, match="cannot write .*run again"):
+        storage.append_line(str(path), {"text": "x" * 9000})
+    storage.append_line(str(path), {"number": 2})
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"number": 1}, {"number": 2}]
 
 
 def test_an_unwritable_place_is_a_storage_error(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from recsys import pipeline
 from recsys.config import Config, TuningConfig
 from recsys.errors import RegistryError, StorageError
 from recsys.registry.runs import connect
+from recsys.registry.versions import version_with
+from recsys.serving import read_champion, write_champion
 from recsys.storage import current, join, verify
 from tests.pipeline.conftest import DEMO, World, challenge, configured
 
@@ -149,3 +151,54 @@ def test_without_mlflow_training_is_kept_and_a_retry_only_logs(
         == (registered["version"])
     )
     assert Path(world.config.storage, "serving", "champion.json").read_bytes() == champion
+
+
+@pytest.mark.slow
+def test_a_promotion_killed_before_the_pointer_moves_serves_the_old_champion_and_runs_again(
+    world: World, start_process: Start
+) -> None:
+    pointer = Path(world.config.storage, "serving", "champion.json")
+    before = pointer.read_bytes()
+    lenient = world.config.promotion.model_copy(update={"tolerance": 1.0})
+    model = world.config.model.model_copy(update={"seed": 79})
+    config = world.config.model_copy(update={"model": model, "promotion": lenient})
+    registered = challenge(config, world.features["features"], world.chosen["dataset"])
+    killed = start_process(
+        config,
+        "import os, signal, recsys.serving\n"
+        "recsys.serving.write_champion = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"pipeline.promote(config, {registered!r})",
+    )
+    _, errors = killed.communicate(timeout=250)
+    assert killed.returncode == -signal.SIGKILL, errors[-2000:]
+    assert pointer.read_bytes() == before
+
+    assert pipeline.promote(config, registered)["promoted"]
+    champion = read_champion(config.storage)
+    alias = version_with(config, "champion")
+    assert champion is not None and alias is not None
+    assert champion.version == str(alias.version) == registered["version"]
+    assert champion.previous == world.registered["version"]
+    pipeline.rollback(config)
+    restored = read_champion(config.storage)
+    assert restored is not None and restored.version == world.registered["version"]
+
+
+def test_a_full_disk_never_leaves_half_a_champion(world: World, tmp_path: Path) -> None:
+    old = read_champion(world.config.storage)
+    assert old is not None
+    write_champion(str(tmp_path), old)
+    pointer = tmp_path / "serving" / "champion.json"
+    before = pointer.read_bytes()
+    longer = old.model_copy(update={"evaluation": "x" * 20_000})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        with pytest.raises(StorageError, match="cannot write"):
+            write_champion(str(tmp_path), longer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert pointer.read_bytes() == before
+    assert [path.name for path in pointer.parent.iterdir()] == ["champion.json"]
