@@ -1,6 +1,8 @@
 """The few calls of Airflow's REST API (v2) that the demo, its tests and its pictures need."""
 
 import json
+import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -10,6 +12,7 @@ from typing import Any
 from recsys.errors import RecsysError
 
 Json = dict[str, Any]  # Any: JSON as Airflow sends it
+_BACKFILL_S = 300.0
 
 
 class AirflowError(RecsysError):
@@ -47,9 +50,21 @@ class AirflowApi:
         self._call("POST", f"/dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)})
 
     def backfill(self, dag_id: str, first: str, last: str) -> None:
-        """Run a DAG anew for every tick of its schedule from `first` to `last`, both included (ISO 8601)."""
+        """Run a DAG anew for every tick of its schedule from `first` to `last`, both included (ISO 8601).
+
+        On SQLite the scheduler may hold the database, and an attempt cut off by that blocks the next for two minutes:
+        both are waited for.
+        """
         ticks = {"from_date": first, "to_date": last, "reprocess_behavior": "completed", "max_active_runs": 2}
-        self._call("POST", "/backfills", {"dag_id": dag_id, **ticks})
+        deadline = time.monotonic() + _BACKFILL_S
+        while True:
+            try:
+                self._call("POST", "/backfills", {"dag_id": dag_id, **ticks})
+                return
+            except AirflowError as error:
+                if not re.search(r": (503|409) ", str(error)) or time.monotonic() > deadline:
+                    raise
+                time.sleep(2)
 
     def runs(self, dag_id: str) -> list[Json]:
         """Return a DAG's runs, newest first."""

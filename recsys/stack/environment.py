@@ -39,7 +39,7 @@ def stack_environment(folder: Path, state: StackState) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{state.airflow_url}/execution/",
         "AIRFLOW__CORE__FERNET_KEY": "",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",  # 5 s is too short under load
         "AIRFLOW__API__HOST": HOST,
         "AIRFLOW__API__PORT": str(state.airflow_port),
         "AIRFLOW__API__WORKERS": "1",

@@ -1,7 +1,8 @@
-"""One tiny data set, written in every form a source reads."""
+"""A tiny world in every format a source can read, and the three MovieLens layouts."""
 
-import os
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,136 +14,217 @@ import sqlalchemy
 from recsys.config import Config, DemoSource, FilesSource, MovieLensSource, SqlSource, TableMapping
 from recsys.data.sources import Source, open_source
 
-POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
 START = datetime(2026, 3, 1, tzinfo=UTC)
-NAMES = {"user_id": "who", "item_id": "what", "event": "kind", "timestamp": "at"}
+ODD_USER, ODD_ITEM = 'ü,"1"\nx', "電影, 一\n號"
+POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
 
 
-def tiny() -> dict[str, pl.DataFrame]:
-    """Three days of events of four users; ids hold commas, quotes, newlines and letters of other alphabets."""
-    who = ["ana, b", 'q"x', "line\nbreak", "ümläut-用户"]
-    at = [START + timedelta(hours=7 * n) for n in range(10)]
-    events = pl.DataFrame(
-        {
-            "who": [who[n % 4] for n in range(10)],
-            "what": [f"i{n % 3}" for n in range(10)],
-            "kind": ["click", "like"] * 5,
-            "at": [moment.isoformat() for moment in at],
-            "value": [None if n % 2 else n / 2 for n in range(10)],
-        }
-    )
-    signed = [None, "2026-02-01", "2026-03-02", "2026-03-03"]
-    users = pl.DataFrame({"user_id": who, "age": [20, None, 41, 7], "signed_up_at": signed})
-    published = ["2025-01-01", None, "2026-03-02"]
-    items = pl.DataFrame({"item_id": ["i0", "i1", "i2"], "categories": ["a|b", "a", None], "published_at": published})
-    return {"interactions": events, "users": users, "items": items}
+def _at(day: int, hour: int = 12) -> datetime:
+    return START + timedelta(days=day, hours=hour)
 
 
-def write(frame: pl.DataFrame, uri: str) -> str:
-    """Write a frame in the format its address ends in."""
-    with fsspec.open(uri, "wb", compression="infer") as stream:
-        if ".csv" in uri:
-            frame.write_csv(stream)
-        elif uri.endswith(".parquet"):
-            frame.write_parquet(stream)
-        else:
-            frame.write_ndjson(stream)
-    return uri
+EVENTS = pl.DataFrame(
+    {
+        "event_id": [f"e{number}" for number in range(6)],
+        "user_id": ["u1", ODD_USER, "u1", "u2", ODD_USER, "u2"],
+        "item_id": ["i1", ODD_ITEM, "i2", "i1", "i1", ODD_ITEM],
+        "event": ["view", "like", "click", "view", "rating", "dislike"],
+        "value": [30.5, None, None, 12.0, 4.0, None],
+        "timestamp": [_at(0), _at(0, 23), _at(1, 0), _at(1), _at(2), _at(3, 23)],
+        "position": [1, None, 3, 0, None, 2],
+    }
+)
+USERS = pl.DataFrame(
+    {
+        "user_id": ["u1", ODD_USER, "u2"],
+        "age": [31, None, 64],
+        "consent_personalization": [True, False, True],
+        "signed_up_at": [_at(-30), None, _at(1, 3)],
+    }
+)
+ITEMS = pl.DataFrame(
+    {
+        "item_id": ["i1", "i2", ODD_ITEM],
+        "title": ["One", "Two, or more", "三"],
+        "categories": [["news", "sport"], ["news"], None],
+        "published_at": [_at(-3), _at(0, 22), None],
+    }
+)
+TABLES = {"interactions": EVENTS, "users": USERS, "items": ITEMS}
 
 
-def _files(folder: str, ending: str) -> Source:
-    uris = {name: write(frame, f"{folder}/{name}.{ending}") for name, frame in tiny().items()}
-    mappings = {name: TableMapping(uri=uri) for name, uri in uris.items()}
-    mappings["interactions"] = TableMapping(uri=uris["interactions"], columns=NAMES)
-    return open_source(Config(source=FilesSource(**mappings)))
+@dataclass(frozen=True)
+class Case:
+    """A source and what its fixture says it holds."""
+
+    source: Source
+    interval: tuple[datetime, datetime]
+    n_events: int
 
 
-def _glob(folder: Path) -> Source:
-    events = tiny()["interactions"]
-    for n in range(5):
-        write(events[2 * n : 2 * n + 2], f"{folder}/part-{n}.parquet")
-    mapping = TableMapping(uri=f"{folder}/part-*.parquet", columns=NAMES)
-    return open_source(Config(source=FilesSource(interactions=mapping)))
+def _flat(table: pl.DataFrame) -> pl.DataFrame:
+    """Write lists as CSV does, and times as ISO text, for formats that have neither."""
+    lists = [pl.col(name).list.join("|") for name, dtype in table.schema.items() if isinstance(dtype, pl.List)]
+    times = [pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%SZ") for name, t in table.schema.items() if t.is_temporal()]
+    return table.with_columns(*lists, *times)
 
 
-def _sql(url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Source:
+def _files(folder: str, ending: str, write: Callable[[pl.DataFrame], bytes]) -> FilesSource:
+    filesystem, path = fsspec.core.url_to_fs(folder)
+    filesystem.makedirs(path, exist_ok=True)
+    for name, table in TABLES.items():
+        filesystem.pipe_file(f"{path}/{name}.{ending}", write(table))
+    uris = {name: TableMapping(uri=f"{folder}/{name}.{ending}") for name in TABLES}
+    return FilesSource(interactions=uris["interactions"], users=uris["users"], items=uris["items"])
+
+
+def _csv(table: pl.DataFrame) -> bytes:
+    return _flat(table).write_csv().encode()
+
+
+def _json_lines(table: pl.DataFrame) -> bytes:
+    return _flat(table).write_ndjson().encode()
+
+
+def _parquet(table: pl.DataFrame) -> bytes:
+    stream = fsspec.filesystem("memory").open(f"/{uuid.uuid4()}", "wb")
+    table.write_parquet(stream)
+    content: bytes = stream.getvalue()
+    return content
+
+
+def _glob(folder: Path) -> FilesSource:
+    for part, rows in enumerate((EVENTS[:2], EVENTS[2:3], EVENTS[3:])):
+        (folder / f"events-{part}.csv").write_bytes(_csv(rows.drop("event_id")))
+    return FilesSource(interactions=TableMapping(uri=f"{folder}/events-*.csv"))
+
+
+def _sql(url: str, env: pytest.MonkeyPatch, prefix: str) -> SqlSource:
     engine = sqlalchemy.create_engine(url)
-    names = {name: f"recsys_{os.getpid()}_{name}" for name in tiny()}
-    types = {pl.String: sqlalchemy.String, pl.Float64: sqlalchemy.Float, pl.Int64: sqlalchemy.Integer}
     metadata = sqlalchemy.MetaData()
-    for name, frame in tiny().items():
-        columns = [sqlalchemy.Column(column, types[type(dtype)]) for column, dtype in frame.schema.items()]
-        sqlalchemy.Table(names[name], metadata, *columns)
-    metadata.create_all(engine)
-    request.addfinalizer(lambda: metadata.drop_all(engine))
+    kinds: dict[type[pl.DataType], type[sqlalchemy.types.TypeEngine[object]]] = {
+        pl.String: sqlalchemy.Text,
+        pl.Float64: sqlalchemy.Float,
+        pl.Int64: sqlalchemy.Integer,
+        pl.Boolean: sqlalchemy.Boolean,
+    }
     with engine.begin() as connection:
-        for name, frame in tiny().items():
-            connection.execute(metadata.tables[names[name]].insert(), frame.to_dicts())
-    monkeypatch.setenv("RECSYS_SQL_URL", url)
-    mappings = {name: TableMapping(query=f"select * from {table}") for name, table in names.items()}
-    mappings["interactions"] = TableMapping(query=f"select * from {names['interactions']}", columns=NAMES)
-    return open_source(Config(source=SqlSource(batch_rows=3, **mappings)))
-
-
-def postgres_or_skip() -> str:
-    """Return the test database's URL, or skip where none answers."""
-    pytest.importorskip("psycopg")
-    try:
-        sqlalchemy.create_engine(POSTGRES, connect_args={"connect_timeout": 2}).connect().close()
-    except sqlalchemy.exc.OperationalError:
-        pytest.skip("no PostgreSQL answers on 127.0.0.1:5432 (database test, user postgres)")
-    return POSTGRES
-
-
-def write_movielens(release: str, folder: Path) -> Path:
-    """Write three ratings, two users and two films as a release does."""
-    ratings = [(1, 10, 5, 978300760), (1, 20, 3, 978300760), (2, 10, 4, 978400000)]
-    if release == "100k":
-        text = "\n".join("\t".join(map(str, row)) for row in ratings)
-        films = f"10|Amélie (1995)|01-Jan-1995||u|0|1{'|0' * 17}\n20|unknown||||1{'|0' * 18}\n"
-        parts = {"u.data": text, "u.user": "1|24|M|writer|85711\n2|53|F|other|T8H1N\n", "u.item": films}
-    elif release == "1m":
-        text = "\n".join("::".join(map(str, row)) for row in ratings)
-        films = "10::Amélie (1995)::Action\n20::unknown::Action|War\n"
-        parts = {"ratings.dat": text, "users.dat": "1::M::1::9::85711\n2::F::56::0::02460\n", "movies.dat": films}
-    else:
-        text = "userId,movieId,rating,timestamp\n" + "\n".join(",".join(map(str, row)) for row in ratings)
-        parts = {"ratings.csv": text, "movies.csv": 'movieId,title,genres\n10,"Heat, The (1995)",Action\n20,B,A|C\n'}
-    encoding = "utf8" if release == "latest-small" else "latin-1"
-    for name, content in parts.items():
-        (folder / name).write_text(content, encoding=encoding)
-    return folder
-
-
-Build = Callable[[Path, pytest.MonkeyPatch, pytest.FixtureRequest], Source]
-BUILDERS: dict[str, Build] = {
-    "demo": lambda *_: open_source(Config(source=DemoSource(start=date(2026, 3, 1), days=4, scale=0.05, n_items=60))),
-    "movielens-100k": lambda path, *_: _movielens("100k", path),
-    "movielens-1m": lambda path, *_: _movielens("1m", path),
-    "movielens-latest-small": lambda path, *_: _movielens("latest-small", path),
-    "csv": lambda path, *_: _files(str(path), "csv"),
-    "csv-gz": lambda path, *_: _files(str(path), "csv.gz"),
-    "parquet": lambda path, *_: _files(str(path), "parquet"),
-    "jsonl": lambda path, *_: _files(str(path), "jsonl"),
-    "memory": lambda path, *_: _files(f"memory://sources{path}", "csv"),
-    "glob": lambda path, *_: _glob(path),
-    "sqlite": lambda path, *rest: _sql(f"sqlite:///{path}/tiny.db", *rest),
-    "postgres": lambda path, *rest: _sql(postgres_or_skip(), *rest),
-}
-
-
-def _movielens(release: str, folder: Path) -> Source:
-    path = write_movielens(release, folder)
-    return open_source(Config(source=MovieLensSource(release=release, path=str(path))))
-
-
-@pytest.fixture(params=sorted(BUILDERS))
-def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
-    """Every source there is, small."""
-    return BUILDERS[request.param](tmp_path, monkeypatch, request)
+        for name, table in TABLES.items():
+            flat = _flat(table)
+            columns = [sqlalchemy.Column(column, kinds[type(dtype)]) for column, dtype in flat.schema.items()]
+            target = sqlalchemy.Table(f"{prefix}_{name}", metadata, *columns)
+            target.create(connection)
+            connection.execute(target.insert(), flat.to_dicts())
+    engine.dispose()
+    env.setenv("TEST_SQL_URL", url)
+    queries = {name: TableMapping(query=f"SELECT * FROM {prefix}_{name}") for name in TABLES}
+    return SqlSource(url_env="TEST_SQL_URL", batch_rows=2, **queries)
 
 
 @pytest.fixture
 def postgres() -> str:
-    """A PostgreSQL that answers."""
-    return postgres_or_skip()
+    """Return the address of a PostgreSQL that answers, or skip."""
+    _postgres_or_skip()
+    return POSTGRES
+
+
+def _postgres(env: pytest.MonkeyPatch, prefix: str) -> SqlSource:
+    _postgres_or_skip()
+    return _sql(POSTGRES, env, prefix)
+
+
+def _postgres_or_skip() -> None:
+    try:
+        sqlalchemy.create_engine(POSTGRES, connect_args={"connect_timeout": 2}).connect().close()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        pytest.skip(f"no PostgreSQL with database test at 127.0.0.1:5432 ({type(error).__name__})")
+
+
+def _drop(prefix: str) -> None:
+    engine = sqlalchemy.create_engine(POSTGRES)
+    with engine.begin() as connection:
+        for name in TABLES:
+            connection.execute(sqlalchemy.text(f"DROP TABLE IF EXISTS {prefix}_{name}"))
+    engine.dispose()
+
+
+_SECONDS = [int(_at(day).timestamp()) for day in (0, 0, 1, 2, 2)]
+_RATINGS = [(user, film, rating, at) for user, film, rating, at in
+            zip((1, 2, 1, 2, 1), (1, 1, 2, 2, 3), (5, 3, 1, 4, 2), _SECONDS, strict=True)]  # fmt: skip
+
+
+def write_movielens(folder: Path, release: str) -> Path:
+    """Write a release of two users, three films and five ratings in its own layout and encoding."""
+    flags = ["0"] * 19
+    if release == "100k":
+        lines = ["\t".join(map(str, row)) for row in _RATINGS]
+        (folder / "u.data").write_text("\n".join(lines) + "\n")
+        (folder / "u.user").write_text("1|24|M|technician|85711\n2|53|F|other|94043\n")
+        drama = [*flags[:8], "1", *flags[9:]]
+        films = ["1|Toy Story (1995)|01-Jan-1995||http://x|", "2|Misérables, Les (1995)|01-Jan-1995||http://y|",
+                 "3|unknown|||http://z|"]  # fmt: skip
+        (folder / "u.item").write_bytes("".join(f"{film}{'|'.join(drama)}\n" for film in films).encode("latin-1"))
+    elif release == "1m":
+        (folder / "ratings.dat").write_text("".join("::".join(map(str, row)) + "\n" for row in _RATINGS))
+        (folder / "users.dat").write_text("1::M::25::12::85711\n2::F::56::0::94043\n")
+        films = ["1::Toy Story (1995)::Animation|Comedy", "2::Misérables, Les (1995)::Drama", "3::unknown::Drama"]
+        (folder / "movies.dat").write_bytes("".join(f"{film}\n" for film in films).encode("latin-1"))
+    else:
+        lines = ["userId,movieId,rating,timestamp", *(",".join(map(str, row)) for row in _RATINGS)]
+        (folder / "ratings.csv").write_text("\n".join(lines) + "\n")
+        (folder / "movies.csv").write_text(
+            'movieId,title,genres\n1,Toy Story (1995),Animation|Comedy\n2,"Misérables, Les (1995)",Drama\n'
+            "3,unknown,(no genres listed)\n", encoding="utf-8")  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def movielens(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a MovieLens release into the test's folder."""
+    return lambda release: write_movielens(tmp_path, release)
+
+
+@pytest.fixture
+def odd_ids() -> tuple[str, str]:
+    """Return the user id and item id with unicode, commas, quotes and newlines."""
+    return ODD_USER, ODD_ITEM
+
+
+KINDS = ("demo", "movielens-100k", "movielens-1m", "movielens-latest-small", "csv", "csv-glob", "csv-gz", "parquet",
+         "jsonl", "memory", "sqlite", "postgresql")  # fmt: skip
+
+
+@pytest.fixture(params=KINDS)
+def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
+    """Open each kind of source over the tiny world."""
+    kind, prefix = str(request.param), f"t{uuid.uuid4().hex[:12]}"
+    config = Config(storage=str(tmp_path / "state"))
+    span, n_events = (START, START + timedelta(days=4)), len(EVENTS)
+    settings: DemoSource | MovieLensSource | FilesSource | SqlSource
+    if kind == "demo":
+        settings = DemoSource(start=date(2026, 3, 1), days=4, scale=0.02, n_items=60)
+        n_events = -1
+    elif kind.startswith("movielens"):
+        release = kind.removeprefix("movielens-")
+        folder = str(write_movielens(tmp_path, release))
+        settings = MovieLensSource.model_validate({"release": release, "path": folder})
+        span, n_events = (START, START + timedelta(days=3)), len(_RATINGS)
+    elif kind == "csv-glob":
+        settings = _glob(tmp_path)
+    elif kind == "csv-gz":
+        path = tmp_path / "events.csv.gz"
+        with fsspec.open(str(path), "wb", compression="gzip") as stream:
+            stream.write(_csv(EVENTS))
+        settings = FilesSource(interactions=TableMapping(uri=str(path)))
+    elif kind == "memory":
+        settings = _files(f"memory://{prefix}", "csv", _csv)
+    elif kind == "sqlite":
+        settings = _sql(f"sqlite:///{tmp_path}/world.db", monkeypatch, prefix)
+    elif kind == "postgresql":
+        settings = _postgres(monkeypatch, prefix)
+    else:
+        writers = {"csv": _csv, "parquet": _parquet, "jsonl": _json_lines}
+        settings = _files(str(tmp_path), kind, writers[kind])
+    yield Case(open_source(config.model_copy(update={"source": settings})), span, n_events)
+    if kind == "postgresql":
+        _drop(prefix)

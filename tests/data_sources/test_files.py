@@ -1,161 +1,154 @@
-"""Files: mapping, wrong input, and what to do about it."""
+"""Files: which values survive the way in, and what is refused with which words."""
 
-import hashlib
+import gzip
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_series_equal
 
-from recsys import schema
 from recsys.config import Config, FilesSource, TableMapping
-from recsys.data.sources import Source, open_source
+from recsys.data.sources import open_source
 from recsys.errors import ConfigError, SourceError
 
-HEADER = "user_id,item_id,event,timestamp"
-ROW = "u,i,click,2026-01-02T03:04:05Z"
+HEADER = "user_id,item_id,event,timestamp,value\n"
+ROW = "u1,i1,view,2026-03-01T10:00:00Z,3\n"
+DAY = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
 
 
-def opened(path: Path, text: str | bytes, name: str = "events.csv", **mapping: object) -> Source:
-    (path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    return open_source(Config(source=FilesSource(interactions=TableMapping(uri=str(path / name), **mapping))))
+def _read(path: Path, **mapping: object) -> pl.DataFrame:
+    table = TableMapping.model_validate({"uri": str(path), **mapping})
+    source = open_source(Config(source=FilesSource(interactions=table)))
+    return pl.concat(source.interactions(*source.interval()))
 
 
-def events(source: Source) -> pl.DataFrame:
-    return pl.concat(list(source.interactions(*source.interval())))
+def _csv(folder: Path, text: str | bytes, name: str = "events.csv") -> Path:
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    return folder / name
 
 
-def test_ids_with_commas_quotes_newlines_and_any_letters_survive(tmp_path: Path) -> None:
-    ids = ["a, b", 'say "hi"', "two\nlines", "用户-ü", " blank ", "NA", "007"]
-    frame = pl.DataFrame({"user_id": ids}).with_columns(
-        item_id=pl.lit("i"), event=pl.lit("click"), timestamp=pl.lit("2026-01-02")
-    )
-    assert events(opened(tmp_path, frame.write_csv()))[schema.USER_ID].to_list() == ids
-
-
-def test_columns_are_renamed_filled_with_constants_kept_as_extra_and_ignored(tmp_path: Path) -> None:
-    source = opened(
-        tmp_path,
-        "uid;item_id;ts;channel;debug\nu;i;1767225600;web;x\n",
-        separator=";",
-        columns={"user_id": "uid", "timestamp": "ts"},
-        constants={"event": "click", "value": 2},
-        extra=("channel",),
-        ignore=("debug",),
-        timestamp_unit="s",
-    )
-    frame = events(source)
-    assert frame.columns == [*schema.INTERACTIONS, "channel"]
-    row = frame.row(0, named=True)
-    assert (row["user_id"], row["event"], row["value"], row["channel"]) == ("u", "click", 2.0, "web")
-    assert row["timestamp"] == datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def test_an_undeclared_column_is_named_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"events.csv has columns nobody declared: salary.*extra.*ignore"):
-        opened(tmp_path, f"{HEADER},salary\n{ROW},1\n").interval()
-
-
-def test_a_missing_required_column_is_named_with_what_was_found(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"events.csv lacks the column 'timestamp'.*found user_id, item_id, event"):
-        opened(tmp_path, "user_id,item_id,event\nu,i,click\n").interval()
+@pytest.mark.parametrize("user", ["ü", "a,b", "two\nlines", 'quo"te', " lead", "007", "NULL", "电影", "NaN"])
+def test_ids_survive_csv_as_they_are(tmp_path: Path, user: str) -> None:
+    raw = pl.DataFrame({"user_id": [user], "item_id": ["i"], "event": ["view"], "timestamp": ["2026-03-01"]})
+    assert _read(_csv(tmp_path, raw.write_csv()))["user_id"].to_list() == [user]
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
-    [("e.csv", b""), ("e.csv", f"{HEADER}\n".encode()), ("e.jsonl", b""), ("e.jsonl", b"\n\n")],
-)
-def test_an_empty_file_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
-    with pytest.raises(SourceError, match=rf"{name} has no rows"):
-        opened(tmp_path, content, name).interval()
-
-
-def test_a_parquet_file_without_rows_is_refused(tmp_path: Path) -> None:
-    pl.DataFrame(schema=schema.INTERACTIONS).write_parquet(tmp_path / "e.parquet")
-    source = open_source(Config(source=FilesSource(interactions=TableMapping(uri=str(tmp_path / "e.parquet")))))
-    with pytest.raises(SourceError, match="has no rows"):
-        source.interval()
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
+    ("unit", "value"),
     [
-        ("e.parquet", b"PAR1 this is not Parquet"),
-        ("e.parquet", b""),
-        ("e.csv", f"{HEADER}\n{ROW},too,many\n".encode()),
-        ("e.csv", f"{HEADER}\nu\xff,i,click,2026-01-01\n".encode("latin-1")),
-        ("e.jsonl", b'{"user_id": "u", \n'),
-        ("e.csv.gz", b"not gzip"),
+        ("iso", "2026-03-01T10:00:00Z"),
+        ("iso", "2026-03-01 10:00:00"),
+        ("iso", "2026-03-01T10:00"),
+        ("iso", "2026-03-01T12:00:00+02:00"),
+        ("s", "1772359200"),
+        ("ms", "1772359200000"),
+        ("us", "1772359200000000"),
     ],
 )
-def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
-    with pytest.raises(SourceError, match=rf"cannot read .*{name} as"):
-        opened(tmp_path, content, name).interval()
+def test_timestamps_are_read_in_their_unit_as_utc(tmp_path: Path, unit: str, value: str) -> None:
+    path = _csv(tmp_path, HEADER + f"u1,i1,view,{value},3\n")
+    assert _read(path, timestamp_unit=unit)["timestamp"].to_list() == [datetime(2026, 3, 1, 10, tzinfo=UTC)]
 
 
-def test_an_absent_file_a_glob_without_files_and_an_unknown_format_are_refused(tmp_path: Path) -> None:
-    for uri, reason in (("gone.csv", "cannot open"), ("gone-*.csv", "no file matches"), ("weather://x", "cannot open")):
-        address = uri if "://" in uri else str(tmp_path / uri)
-        source = open_source(Config(source=FilesSource(interactions=TableMapping(uri=address))))
-        with pytest.raises(SourceError, match=reason):
-            source.interval()
-    with pytest.raises(SourceError, match="cannot tell the format"):
-        opened(tmp_path, f"{HEADER}\n{ROW}\n", "events.txt").interval()
-    with pytest.raises(ConfigError, match=r"interactions.uri is empty"):
+def test_mixed_timestamp_layouts_are_all_read(tmp_path: Path) -> None:
+    times = ("2026-03-01", "2026-03-01T10:00:00.5", "2026-03-01 11:00")
+    path = _csv(tmp_path, HEADER + "".join(f"u1,i1,view,{time},3\n" for time in times))
+    assert _read(path)["timestamp"].null_count() == 0
+
+
+def test_an_unreadable_value_becomes_null_and_the_rest_is_kept(tmp_path: Path) -> None:
+    path = _csv(tmp_path, HEADER + ROW + "u2,i1,view,yesterday,many\n")
+    rows = _read(path).sort("user_id")
+    assert rows["value"].to_list() == [3.0, None]
+    assert rows["timestamp"].to_list() == [datetime(2026, 3, 1, 10, tzinfo=UTC), None]
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [("u1,i1,view,yesterday,3\n", "timestamp"), ("u1,i1,view,2026-03-01T10:00:00Z,many\n", "value")],
+)
+def test_a_column_without_one_readable_value_is_refused_by_name(tmp_path: Path, row: str, column: str) -> None:
+    with pytest.raises(SourceError, match=rf"interactions\.{column}"):
+        _read(_csv(tmp_path, HEADER + row * 2))
+
+
+def test_milliseconds_taken_for_seconds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="timestamp_unit"):
+        _read(_csv(tmp_path, HEADER + "u1,i1,view,1772359200000,3\n"), timestamp_unit="s")
+
+
+@pytest.mark.parametrize("content", ["", HEADER])
+def test_a_file_without_rows_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    with pytest.raises(SourceError, match=r"events\.csv"):
+        _read(_csv(tmp_path, content))
+
+
+def test_a_missing_column_is_named_with_what_was_found_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"lacks the column 'item_id'.*found user_id.*Map it"):
+        _read(_csv(tmp_path, "user_id,event,timestamp\nu1,view,2026-03-01\n"))
+
+
+def test_an_undeclared_column_is_named(tmp_path: Path) -> None:
+    path = _csv(tmp_path, "user_id,item_id,event,timestamp,mood\nu1,i1,view,2026-03-01,good\n")
+    with pytest.raises(SourceError, match="mood"):
+        _read(path)
+    assert "mood" not in _read(path, ignore=["mood"]).columns
+    assert _read(path, extra=["mood"])["mood"].to_list() == ["good"]
+
+
+def test_a_mapping_to_a_column_the_contract_lacks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="valeu"):
+        _read(_csv(tmp_path, HEADER + ROW), columns={"valeu": "value"})
+
+
+def test_a_missing_file_and_an_empty_glob_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"gone\.csv.*check the address"):
+        _read(tmp_path / "gone.csv")
+    with pytest.raises(SourceError, match=r"\*\.csv"):
+        _read(tmp_path / "*.csv")
+
+
+def test_a_file_system_that_is_not_installed_is_refused(tmp_path: Path) -> None:
+    source = FilesSource(interactions=TableMapping(uri="nosuch://bucket/events.csv"))
+    with pytest.raises(SourceError, match="cannot open nosuch"):
+        open_source(Config(source=source)).interval()
+
+
+def test_a_truncated_gzip_file_is_refused(tmp_path: Path) -> None:
+    whole = gzip.compress((HEADER + ROW * 500).encode())
+    with pytest.raises(SourceError, match=r"events\.csv\.gz"):
+        _read(_csv(tmp_path, whole[: len(whole) // 2], "events.csv.gz"))
+
+
+def test_bytes_of_another_encoding_are_refused(tmp_path: Path) -> None:
+    content = (HEADER + ROW.replace("u1", "é")).encode("latin-1")
+    with pytest.raises(SourceError, match="as csv"):
+        _read(_csv(tmp_path, content))
+    assert _read(_csv(tmp_path, content), encoding="latin-1")["user_id"].to_list() == ["é"]
+
+
+def test_an_unknown_ending_needs_a_format(tmp_path: Path) -> None:
+    path = _csv(tmp_path, HEADER + ROW, "events.txt")
+    with pytest.raises(SourceError, match="set format"):
+        _read(path)
+    assert len(_read(path, format="csv")) == 1
+
+
+def test_nested_values_where_text_is_expected_are_refused(tmp_path: Path) -> None:
+    line = '{"user_id": "u", "item_id": "i", "event": "view", "timestamp": "2026-03-01", "value": {"a": 1}}\n'
+    with pytest.raises(SourceError, match="value"):
+        _read(_csv(tmp_path, line, "events.jsonl"))
+
+
+def test_one_file_or_two_give_the_same_event_ids(tmp_path: Path) -> None:
+    other = ROW.replace("u1", "u2")
+    whole = _read(_csv(tmp_path, HEADER + ROW + other, "all.csv"))["event_id"]
+    _csv(tmp_path, HEADER + ROW, "part-1.csv")
+    _csv(tmp_path, HEADER + other, "part-2.csv")
+    assert_series_equal(whole.sort(), _read(tmp_path / "part-*.csv")["event_id"].sort())
+
+
+def test_a_source_without_interactions_is_refused() -> None:
+    with pytest.raises((ConfigError, SourceError), match="interactions"):
         open_source(Config(source=FilesSource(interactions=TableMapping()))).interval()
-
-
-def test_values_that_cannot_be_read_become_null_and_come_with_the_first_day(tmp_path: Path) -> None:
-    rows = [f"{ROW},1.5", "u,i,click,yesterday,2", "u,i,click,2026-01-04,much"]
-    source = opened(tmp_path, "\n".join([f"{HEADER},value", *rows]))
-    start, end = source.interval()
-    assert (start.day, end.day) == (2, 5)
-    first = pl.concat(list(source.interactions(start, start.replace(day=3))))
-    later = pl.concat(list(source.interactions(start.replace(day=3), end)))
-    assert first[schema.VALUE].to_list() == [1.5, 2.0]
-    assert first[schema.TIMESTAMP].null_count() == 1
-    assert later[schema.VALUE].to_list() == [None]
-
-
-@pytest.mark.parametrize("column", ["timestamp", "value"])
-def test_a_column_of_the_wrong_type_altogether_is_refused(tmp_path: Path, column: str) -> None:
-    row = "u,i,click,soon,1" if column == "timestamp" else f"{ROW},lots"
-    with pytest.raises(SourceError, match=rf"no value can be read as .* for interactions.{column}"):
-        opened(tmp_path, f"{HEADER},value\n{row}\n{row}\n").interval()
-
-
-def test_one_file_of_a_glob_with_nothing_readable_does_not_stop_the_run(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text(f"{HEADER},value\n{ROW},bad\n")
-    (tmp_path / "b.csv").write_text(f"{HEADER},value\n{ROW},1\n")
-    source = open_source(Config(source=FilesSource(interactions=TableMapping(uri=f"{tmp_path}/*.csv"))))
-    assert events(source)[schema.VALUE].to_list() == [None, 1.0]
-
-
-def test_missing_event_ids_come_from_the_content_and_do_not_change(tmp_path: Path) -> None:
-    text = f"{HEADER}\n{ROW}\nv,i,click,2026-01-02\n{ROW}\n"
-    ids = events(opened(tmp_path, text))[schema.EVENT_ID].to_list()
-    assert ids[0] == ids[2] != ids[1]
-    cells = ["1767323045000000", "u", "i", "click", *["\x00"] * 7]  # the timestamp first, \x00 for null
-    assert ids[0] == "h" + hashlib.blake2b("\x1f".join(cells).encode(), digest_size=12).hexdigest()
-
-
-def test_given_event_ids_are_kept(tmp_path: Path) -> None:
-    frame = events(opened(tmp_path, f"event_id,{HEADER}\ne1,{ROW}\n,{ROW}\n"))
-    assert frame[schema.EVENT_ID][0] == "e1"
-    assert frame[schema.EVENT_ID][1].startswith("h")
-
-
-def test_a_key_that_later_json_lines_leave_out_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsys.data.sources.files._ROWS", 1)
-    row = '{"user_id": 7, "item_id": "i", "event": "click", "timestamp": "2026-01-02"'
-    source = opened(tmp_path, f'{row}, "stars": 4}}\n{row}}}\n', "e.jsonl", columns={"value": "stars"})
-    assert events(source).select("user_id", "value").rows() == [("7", 4.0), ("7", None)]
-
-
-def test_files_without_events_of_the_day_are_not_read_again(tmp_path: Path) -> None:
-    for day in (1, 2, 3):
-        (tmp_path / f"{day}.csv").write_text(f"{HEADER}\nu,i,click,2026-01-0{day}\n")
-    source = open_source(Config(source=FilesSource(interactions=TableMapping(uri=f"{tmp_path}/*.csv"))))
-    start, end = source.interval()
-    (tmp_path / "1.csv").write_text("no longer a table of events\n")
-    assert pl.concat(list(source.interactions(start.replace(day=3), end))).height == 1

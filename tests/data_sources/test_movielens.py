@@ -1,92 +1,178 @@
-"""MovieLens: its three formats, the true order of ratings, and downloads that fail."""
+"""MovieLens: the three layouts, their download, and damage to either."""
 
 import hashlib
 import io
+import os
 import urllib.error
+import urllib.request
 import zipfile
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from recsys import schema
 from recsys.config import Config, MovieLensSource
 from recsys.data.sources import Source, grouplens, open_source
+from recsys.data.sources.grouplens import download, unpack
 from recsys.errors import SourceError
 
-ML_1M = Path("/work/shared/data/ml-1m")
-ML_100K = Path("/work/shared/data/ml-100k")
+Write = Callable[[str], Path]
+RELEASES = {"100k": ("u.data", "u.user", "u.item"), "1m": ("ratings.dat", "users.dat", "movies.dat"),
+            "latest-small": ("ratings.csv", "movies.csv")}  # fmt: skip
+FILES = [(release, name) for release, names in RELEASES.items() for name in names]
+DATA = Path(os.environ.get("RECSYS_DATA_DIR", Path(__file__).parents[2] / ".." / "shared" / "data"))
 
 
-def opened(release: str, path: Path) -> Source:
-    return open_source(Config(source=MovieLensSource(release=release, path=str(path))))
+def _open(folder: Path, release: str) -> Source:
+    return open_source(Config(source=MovieLensSource.model_validate({"path": str(folder), "release": release})))
 
 
-def table(source: Source, name: schema.TableName) -> pl.DataFrame:
-    return pl.concat(list(getattr(source, name)(*source.interval())))
+def _all(source: Source) -> dict[str, pl.DataFrame]:
+    interval = source.interval()
+    readers = {"interactions": source.interactions, "users": source.users, "items": source.items}
+    return {name: pl.concat(read(*interval)) for name, read in readers.items()}
 
 
-def write_100k(folder: Path) -> None:
-    (folder / "u.data").write_text("1\t10\t5\t978300760\n2\t20\t3\t978300760\n")
-    (folder / "u.user").write_text("1|24|M|writer|85711\n2|53|F|other|T8H1N\n")
-    film = f"10|Amélie (1995)|01-Jan-1995||u|0|1{'|0' * 17}\n20|unknown||||1{'|0' * 18}\n"
-    (folder / "u.item").write_text(film, encoding="latin-1")
+@pytest.mark.parametrize("release", RELEASES)
+def test_films_have_titles_genres_and_years(movielens: Write, release: str) -> None:
+    items = _all(_open(movielens(release), release))["items"].sort("item_id")
+    assert items["title"].to_list() == ["Toy Story (1995)", "Misérables, Les (1995)", "unknown"]
+    assert items["published_at"].to_list() == [datetime(1995, 1, 1, tzinfo=UTC)] * 2 + [None]
+    assert items["categories"][1].to_list() == ["Drama"]
 
 
-def test_films_have_their_year_genres_and_full_title(tmp_path: Path) -> None:
-    write_100k(tmp_path)
-    films = table(opened("100k", tmp_path), "items")
-    assert films[schema.TITLE].to_list() == ["Amélie (1995)", "unknown"]
-    assert films[schema.PUBLISHED_AT].to_list() == [datetime(1995, 1, 1, tzinfo=UTC), None]
-    assert films[schema.CATEGORIES].to_list() == [["Action"], ["unknown"]]
+def test_users_have_their_demographics_and_consent(movielens: Write) -> None:
+    users = _all(_open(movielens("100k"), "100k"))["users"].sort("user_id")
+    wanted = [("1", 24, "M", "technician", "8", True), ("2", 53, "F", "other", "9", True)]
+    columns = ("user_id", "age", "gender", "occupation", "location", "consent_personalization")
+    assert users.select(columns).rows() == wanted
 
 
-def test_users_have_demographics_a_coarse_place_and_research_consent(tmp_path: Path) -> None:
-    write_100k(tmp_path)
-    users = table(opened("100k", tmp_path), "users")
-    assert users.select("age", "gender", "occupation", "location").rows() == [
-        (24, "M", "writer", "8"),
-        (53, "F", "other", "T"),
-    ]
-    assert users[schema.CONSENT_PERSONALIZATION].all()
+def test_ratings_are_events_with_their_value(movielens: Write) -> None:
+    events = _all(_open(movielens("1m"), "1m"))["interactions"].sort("timestamp", "event_id")
+    rows = events.select("user_id", "item_id", "event", "value").rows()
+    assert rows[0] == ("1", "1", "rating", 5.0)
+    assert sorted(row[3] for row in rows) == [1.0, 2.0, 3.0, 4.0, 5.0]
 
 
-def test_ratings_of_one_second_keep_the_users_true_order(tmp_path: Path) -> None:
-    raw = pl.DataFrame({"user_id": [1, 1, 1, 2], "movie_id": [5, 6, 7, 5], "rating": [1, 2, 3, 4]}).with_columns(
-        timestamp=pl.Series([100, 100, 100, 100]), sas_pos=pl.Series([2, 0, 1, 0])
-    )
-    raw.write_parquet(tmp_path / "ratings.parquet")
-    events = table(opened("1m", tmp_path), "interactions")
-    mine = events.filter(pl.col(schema.USER_ID) == "1")
-    assert mine[schema.ITEM_ID].to_list() == ["6", "7", "5"]
-    begin = datetime(1970, 1, 1, 0, 1, 40, tzinfo=UTC)
-    assert mine[schema.TIMESTAMP].to_list() == [begin + timedelta(microseconds=n) for n in range(3)]
-    assert events.filter(pl.col(schema.USER_ID) == "2")[schema.TIMESTAMP].to_list() == [begin]
+@pytest.mark.parametrize(("release", "name"), FILES)
+def test_an_empty_file_is_refused_by_name(movielens: Write, release: str, name: str) -> None:
+    folder = movielens(release)
+    (folder / name).write_bytes(b"")
+    with pytest.raises(SourceError, match=name):
+        _all(_open(folder, release))
 
 
-def test_a_missing_folder_or_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"no folder .*DATA_DIR"):
-        opened("1m", tmp_path / "gone")
-    with pytest.raises(SourceError, match=r"has no u.data; .*DATA_DIR"):
-        opened("100k", tmp_path).interval()
+@pytest.mark.parametrize(("release", "name"), FILES)
+def test_an_absent_file_is_refused_by_name(movielens: Write, release: str, name: str) -> None:
+    folder = movielens(release)
+    (folder / name).unlink()
+    with pytest.raises(SourceError, match=name):
+        _all(_open(folder, release))
 
 
-@pytest.mark.parametrize("content", ["", "a\tb\n", "1\t2\t3\n", "u\ti\tr\tt\n"])
-def test_a_damaged_ratings_file_is_named(tmp_path: Path, content: str) -> None:
-    (tmp_path / "u.data").write_text(content)
+@pytest.mark.parametrize(("release", "name"), FILES)
+def test_a_file_of_something_else_is_refused_by_name(movielens: Write, release: str, name: str) -> None:
+    folder = movielens(release)
+    (folder / name).write_text("<html>\nproxy says no\n</html>\n")
+    with pytest.raises(SourceError, match=name):
+        _all(_open(folder, release))
+
+
+def test_a_truncated_gzip_of_ratings_is_refused(movielens: Write) -> None:
+    folder = movielens("100k")
+    (folder / "u.data").rename(folder / "u.data.gz")
     with pytest.raises(SourceError, match=r"u\.data"):
-        opened("100k", tmp_path).interval()
+        _open(folder, "100k").interval()
 
 
-def test_a_refused_network_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(url: str, timeout: float) -> None:
-        raise urllib.error.URLError("no route to host")
+def test_an_age_that_is_no_number_is_unknown(movielens: Write) -> None:
+    folder = movielens("100k")
+    (folder / "u.user").write_text("1|?|M|technician|85711\n2|53|F|other|94043\n")
+    assert _all(_open(folder, "100k"))["users"].sort("user_id")["age"].to_list() == [None, 53]
 
-    monkeypatch.setattr("urllib.request.urlopen", refuse)
-    with pytest.raises(SourceError, match=r"cannot download https://files.grouplens.org.*by hand.*DATA_DIR"):
-        open_source(Config(storage=str(tmp_path), source=MovieLensSource(release="100k")))
-    assert list((tmp_path / "downloads").iterdir()) == []
+
+def test_corrupt_parquet_ratings_are_refused(movielens: Write) -> None:
+    folder = movielens("1m")
+    (folder / "ratings.parquet").write_bytes(b"PAR1 nothing PAR1")
+    with pytest.raises(SourceError, match=r"ratings\.parquet"):
+        _open(folder, "1m").interval()
+
+
+def test_parquet_ratings_of_one_second_keep_their_true_order(movielens: Write) -> None:
+    folder = movielens("1m")
+    pl.DataFrame(
+        {"user_id": [1, 1, 1], "movie_id": [1, 2, 3], "rating": [5, 4, 3], "timestamp": [100, 100, 100],
+         "sas_pos": [2, 0, 1]}
+    ).write_parquet(folder / "ratings.parquet")  # fmt: skip
+    events = _all(_open(folder, "1m"))["interactions"].sort("timestamp")
+    assert events["item_id"].to_list() == ["2", "3", "1"]
+    assert events["timestamp"].dt.epoch("s").unique().to_list() == [100]
+
+
+def test_a_missing_folder_says_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="DATA_DIR"):
+        _open(tmp_path / "gone", "100k")
+
+
+def test_a_refused_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise urllib.error.URLError("Network is unreachable")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    with pytest.raises(SourceError, match=r"cannot download https://.*unreachable.*by hand.*DATA_DIR"):
+        open_source(Config(source=MovieLensSource(release="100k"), storage=str(tmp_path)))
+    assert not list((tmp_path / "downloads").iterdir())
+
+
+def test_a_download_with_the_wrong_checksum_is_refused_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_args, **_kwargs: io.BytesIO(b"half a file"))
+    with pytest.raises(SourceError, match="MD5"):
+        download("1m", str(tmp_path))
+    assert not list((tmp_path / "downloads").iterdir())
+
+
+def test_an_archive_without_its_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("other/ratings.csv", "x")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_args, **_kwargs: io.BytesIO(content.getvalue()))
+    with pytest.raises(SourceError, match="ml-latest-small"):
+        download("latest-small", str(tmp_path))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_member_is_refused(tmp_path: Path, compression: int) -> None:
+    path = tmp_path / "release.zip"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("a.csv", "".join(str(number) for number in range(5000)))
+    damaged = bytearray(path.read_bytes())
+    damaged[60:90] = b"\xff" * 30
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(SourceError, match=r"release\.zip"):
+        unpack(path, "", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "release.zip").write_text("<html>")
+    with pytest.raises(SourceError, match="no|not a zip"):
+        unpack(tmp_path / "release.zip", "", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("release", "folder", "counts"),
+    [("100k", "ml-100k", (100_000, 943, 1_682)), ("1m", "ml-1m", (1_000_209, 6_040, 3_883))],
+)
+def test_the_real_release_has_its_published_counts(release: str, folder: str, counts: tuple[int, int, int]) -> None:
+    if not (DATA / folder).is_dir():
+        pytest.skip(f"no {folder} in {DATA}; set RECSYS_DATA_DIR")
+    tables = _all(_open(DATA / folder, release))
+    assert tuple(len(tables[name]) for name in ("interactions", "users", "items")) == counts
 
 
 def archive(folder: str) -> bytes:
@@ -108,37 +194,13 @@ def test_a_download_is_checked_unpacked_and_then_reused(tmp_path: Path, monkeypa
     assert [path.name for path in (tmp_path / "downloads").iterdir()] == ["ml-100k"]
 
 
-def test_a_damaged_download_is_refused_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for release, content, reason in (
-        ("100k", archive("ml-100k"), "MD5"),
-        ("latest-small", b"<html>sorry</html>", "not a zip"),
-        ("latest-small", archive("another"), "ml-latest-small"),
-    ):
-        monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout, content=content: io.BytesIO(content))
-        with pytest.raises(SourceError, match=reason):
-            grouplens.download(release, str(tmp_path))
-        assert list((tmp_path / "downloads").iterdir()) == []
-
-
-@pytest.mark.skipif(not ML_1M.exists(), reason="needs MovieLens 1M in /work/shared/data")
-def test_movielens_1m_is_whole_and_in_its_true_order() -> None:
-    source = opened("1m", ML_1M)
-    events = table(source, "interactions")
-    assert (len(events), events[schema.USER_ID].n_unique(), events[schema.ITEM_ID].n_unique()) == (
-        1_000_209,
-        6040,
-        3706,
-    )
-    assert table(source, "users").height == 6040
-    assert table(source, "items").height == 3883
-    raw = pl.read_parquet(ML_1M / "ratings.parquet").filter(pl.col("sas_pos").is_not_null(), pl.col("user_id") < 200)
-    true_order = raw.sort("user_id", "sas_pos").select(pl.concat_str("user_id", "movie_id", separator="-"))
-    kept = events.filter(pl.col(schema.EVENT_ID).is_in(true_order.to_series().implode()))
-    ours = kept.sort(pl.col(schema.USER_ID).cast(pl.Int64), schema.TIMESTAMP)[schema.EVENT_ID]
-    assert ours.to_list() == true_order.to_series().to_list()
-
-
-@pytest.mark.skipif(not ML_100K.exists(), reason="needs MovieLens 100k in /work/shared/data")
-def test_movielens_100k_is_whole() -> None:
-    source = opened("100k", ML_100K)
-    assert [table(source, name).height for name in schema.TABLES] == [100_000, 943, 1682]
+def test_movielens_1m_keeps_each_users_true_order() -> None:
+    if not (DATA / "ml-1m").is_dir():
+        pytest.skip(f"no ml-1m in {DATA}; set RECSYS_DATA_DIR")
+    events = _all(_open(DATA / "ml-1m", "1m"))["interactions"]
+    raw = pl.read_parquet(DATA / "ml-1m" / "ratings.parquet")
+    raw = raw.filter(pl.col("sas_pos").is_not_null(), pl.col("user_id") < 200)
+    true_order = raw.sort("user_id", "sas_pos").select(pl.concat_str("user_id", "movie_id", separator="-")).to_series()
+    kept = events.filter(pl.col("event_id").is_in(true_order.implode()))
+    ours = kept.sort(pl.col("user_id").cast(pl.Int64), "timestamp")["event_id"]
+    assert ours.to_list() == true_order.to_list()

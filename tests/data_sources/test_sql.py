@@ -15,6 +15,7 @@ from recsys.data.sources import Source, open_source
 from recsys.errors import ConfigError, SourceError
 
 Opener = Callable[..., Source]
+Ask = Callable[[str], Source]
 
 
 @pytest.fixture
@@ -105,3 +106,41 @@ def test_sqlite_keeps_text_that_looks_like_numbers(opened: Opener, tmp_path: Pat
         connection.execute(sqlalchemy.text("insert into e values ('007', 'i', 'click', '2026-01-02')"))
     source = opened("select * from e")
     assert pl.concat(list(source.interactions(*source.interval())))[schema.USER_ID].to_list() == ["007"]
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Open a source over a SQLite database with one event and a value column of mixed types."""
+    url = f"sqlite:///{tmp_path}/one.db"
+    with sqlalchemy.create_engine(url).begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE e (user_id, item_id, event, timestamp, value)"))
+        connection.execute(sqlalchemy.text("INSERT INTO e VALUES ('u1', 7, 'view', '2026-03-01', 3), "
+                                           "('u2', 'x', 'view', '2026-03-02', 'many')"))  # fmt: skip
+    monkeypatch.setenv("TEST_SQL_URL", url)
+    return lambda query: open_source(
+        Config(source=SqlSource(url_env="TEST_SQL_URL", interactions=TableMapping(query=query)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("SELECT * FROM nowhere", "interactions query"),
+        ("SELECT * FROM e WHERE 1 = 0", "interactions"),
+        ("SELECT user_id, event, timestamp FROM e", "item_id"),
+        ("SELECT *, 1 AS mood FROM e", "mood"),
+        ("SELECT user_id, item_id, event, 'soon' AS timestamp FROM e", "timestamp"),
+    ],
+)
+def test_a_query_that_breaks_the_contract_is_refused(ask: Ask, query: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        ask(query).interval()
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg://me:hunter2@127.0.0.1:1/x", "nosuch://me:hunter2@host/x"])
+def test_an_unreachable_database_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("TEST_SQL_URL", url)
+    source = SqlSource(url_env="TEST_SQL_URL", interactions=TableMapping(query="SELECT 1"))
+    with pytest.raises((SourceError, ConfigError)) as caught:
+        open_source(Config(source=source)).interval()
+    assert "hunter2" not in str(caught.value)

@@ -25,25 +25,6 @@ def events(world: DemoWorld) -> pl.DataFrame:
     return pl.concat(list(world.interactions(*world.interval())))
 
 
-def test_a_day_read_on_its_own_equals_the_day_of_a_backfill(world: DemoWorld, events: pl.DataFrame) -> None:
-    day = world.start + 17 * DAY
-    alone = pl.concat(list(DemoWorld(SETTINGS).interactions(day, day + DAY)))
-    assert alone.equals(events.filter(pl.col(schema.TIMESTAMP).is_between(day, day + DAY, closed="left")))
-
-
-def test_another_seed_is_another_world(world: DemoWorld) -> None:
-    other = DemoWorld(SETTINGS.model_copy(update={"seed": 8}))
-    assert not other.population.frame.equals(world.population.frame)
-    assert not other.catalogue.frame.equals(world.catalogue.frame)
-
-
-def test_the_scale_multiplies_users_and_events(events: pl.DataFrame) -> None:
-    small = DemoWorld(SETTINGS.model_copy(update={"scale": 0.125}))
-    assert len(small.population.frame) == 250
-    n_events = sum(len(batch) for batch in small.interactions(*small.interval()))
-    assert 0.35 < n_events / len(events) < 0.65
-
-
 def test_users_are_as_described(world: DemoWorld) -> None:
     users = world.population.frame
     first = pl.concat(list(world.users(world.start, world.start + DAY)))
@@ -96,15 +77,6 @@ def test_seconds_are_watched_in_views_only_and_never_more_than_there_are(
     assert timed.filter(is_view != pl.col(schema.VALUE).is_not_null()).is_empty()
     views = timed.filter(is_view)
     assert (views[schema.VALUE] <= views[schema.DURATION_S] + 0.1).all()
-
-
-def test_a_lower_position_is_watched_less(world: DemoWorld, events: pl.DataFrame) -> None:
-    counts = {
-        (kind, place): events.filter((pl.col(schema.EVENT) == kind) & (pl.col(schema.POSITION) == place)).height
-        for kind in ("impression", "view")
-        for place in (0, 9)
-    }
-    assert counts["view", 0] / counts["impression", 0] > 1.5 * counts["view", 9] / counts["impression", 9]
 
 
 def _ndcg_at_10(scores: NDArray[np.floating], seen: NDArray[np.bool_], later: NDArray[np.bool_]) -> float:
