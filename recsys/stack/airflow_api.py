@@ -13,6 +13,7 @@ from recsys.errors import RecsysError
 
 Json = dict[str, Any]  # Any: JSON as Airflow sends it
 _BACKFILL_S = 300.0
+_ATTEMPTS = 4  # a busy machine may take minutes to answer
 
 
 class AirflowError(RecsysError):
@@ -92,15 +93,20 @@ class AirflowApi:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         request = urllib.request.Request(self._base + path, data=data, method=method, headers=headers)  # noqa: S310 - http
-        try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310 - http
-                found: Json = json.load(answer)
-                return found
-        except urllib.error.HTTPError as error:
-            detail = error.read().decode(errors="replace")[:500]
-            raise AirflowError(f"Airflow refused {method} {path}: {error.code} {detail}") from error
-        except (OSError, ValueError) as error:
-            raise AirflowError(f"Airflow does not answer on {self._base}: {error}") from error
+        attempts = 1 if method == "POST" else _ATTEMPTS  # what a lost answer to a POST did is not known
+        while True:
+            attempts -= 1
+            try:
+                with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310 - http
+                    found: Json = json.load(answer)
+                    return found
+            except urllib.error.HTTPError as error:
+                detail = error.read().decode(errors="replace")[:500]
+                raise AirflowError(f"Airflow refused {method} {path}: {error.code} {detail}") from error
+            except (OSError, ValueError) as error:
+                slow = isinstance(getattr(error, "reason", error), TimeoutError)
+                if not slow or not attempts:
+                    raise AirflowError(f"Airflow does not answer on {self._base}: {error}") from error
 
 
 def _lines(entry: Any) -> list[str]:  # Any: a string or a structured log event

@@ -1,7 +1,9 @@
+import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -30,12 +32,18 @@ LOG = {
 
 
 class _Airflow(BaseHTTPRequestHandler):
+    slow_answers = 0
+
     def do_GET(self) -> None:
+        if _Airflow.slow_answers:
+            _Airflow.slow_answers -= 1
+            time.sleep(0.5)
         found = self.path.endswith("/logs/1")
         body = json.dumps(LOG if found else {"detail": "no such run"}).encode()
         self.send_response(200 if found else 404)
         self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(OSError):  # nobody waits any more
+            self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -43,7 +51,7 @@ class _Airflow(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    server = HTTPServer((HOST, 0), _Airflow)
+    server = ThreadingHTTPServer((HOST, 0), _Airflow)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://{HOST}:{server.server_port}"
     server.shutdown()
@@ -63,6 +71,19 @@ def test_a_log_tail_keeps_our_frames_and_the_message(url: str) -> None:
 def test_a_refusal_says_what_was_asked_and_answered(url: str) -> None:
     with pytest.raises(AirflowError, match=r"refused GET /dags/x/dagRuns/y: 404.*no such run"):
         AirflowApi(url).run("x", "y")
+
+
+@pytest.mark.parametrize(("n_slow", "answered"), [(2, True), (9, False)])
+def test_a_slow_answer_is_asked_for_again_a_few_times(
+    url: str, monkeypatch: pytest.MonkeyPatch, n_slow: int, answered: bool
+) -> None:
+    monkeypatch.setattr(_Airflow, "slow_answers", n_slow)
+    task = {"task_id": "validate", "try_number": 1}
+    if answered:
+        assert "reading" in AirflowApi(url, timeout_s=0.1).log_tail("recsys_data", "first load", task)
+    else:
+        with pytest.raises(AirflowError, match="does not answer.*timed out"):
+            AirflowApi(url, timeout_s=0.1).log_tail("recsys_data", "first load", task)
 
 
 def test_a_silent_airflow_is_named() -> None:
