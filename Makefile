@@ -17,7 +17,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundl
 export UV_SYSTEM_CERTS ?= true
 endif
 
-.PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots bench-quality
+.PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots bench-quality bench-peers
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}'
@@ -75,6 +75,18 @@ lock: setup ## Resolve the dependencies anew into requirements.lock
 
 bench-quality: setup ## Run the benchmark cases and rewrite benchmarks/RESULTS.md (CASES="v2 v5", SEEDS=3)
 	@$(RUN) benchmarks/quality.py $(CASES) --seeds $(SEEDS)
+
+.venv-peers/.installed: $(STAMP) benchmarks/peers/requirements.lock
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
+	@$(RUN) -m uv pip install --quiet --python .venv-peers/bin/python --no-deps --require-hashes \
+		-r benchmarks/peers/requirements.lock
+	@touch $@
+
+bench-peers: .venv-peers/.installed ## Fit other people's models on the same splits (CASES="v2 v5"); bench-quality measures them
+	@for case in $(or $(CASES),v1 v2 v3 v5 v6); do \
+		$(RUN) benchmarks/peers/split.py $$case && .venv-peers/bin/python benchmarks/peers/run.py $$case \
+		&& $(RUN) benchmarks/peers/tfrs_tutorial.py $$case || exit 1; done
 
 screenshots: setup ## Take the README's pictures: a taste shift, run through a stack of its own
 	@$(RUN) docs/screenshots.py

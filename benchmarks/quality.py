@@ -75,7 +75,9 @@ def _run(name: str, n_seeds: int, models: tuple[str, ...]) -> bool:
 
 def _config(name: str, n_seeds: int, models: tuple[str, ...]) -> Config:
     config = load_config(ROOT / "benchmarks" / f"{name}.toml")
-    peers = {path.stem: str(path) for path in sorted((OUT / name / "peers").glob("*.parquet"))}
+    peers = {
+        path.name: f"{path}/{{fold}}.parquet" for path in sorted((OUT / name / "peers").glob("*")) if path.is_dir()
+    }
     changes = {"seeds": _SEEDS[:n_seeds], "models": models or config.backtest.models, "recommendations": peers}
     return config.model_copy(update={"backtest": config.backtest.model_copy(update=changes)})
 

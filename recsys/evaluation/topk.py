@@ -73,8 +73,8 @@ def ranked_scores(
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return the best items int32[n_users, k], -1 where they run out, and their scores float64[n_users, k], NaN there.
 
-    `score(block)` returns float[len(block), n_items] and is called from several threads. Raises RecsysError when a score
-    is not finite, or, unless `allow_constant`, when every user's scores are all the same: such a model ranks nothing.
+    `score(block)` returns float[len(block), n_items] and is called from several threads. Raises RecsysError when a
+    score is not finite, or, unless `allow_constant`, when every user's scores are all the same: it ranks nothing.
     """
     n_users, n_items = seen.shape
     if recommendable.shape != (n_items,):
