@@ -24,8 +24,9 @@ from bars import CASES, Case
 from prepare import OUT, ROOT, prepare
 
 from recsys.config import Config, load_config
-from recsys.errors import GateError
+from recsys.errors import GateError, RecsysError
 from recsys.pipeline import backtest
+from recsys.pipeline.cases import fold_names
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 _HEAD = """# Results
@@ -67,6 +68,8 @@ def _run(name: str, n_seeds: int, models: tuple[str, ...]) -> bool:
         refused = ""
     except GateError as error:
         refused = str(error)
+    except RecsysError as error:
+        raise SystemExit(f"{name}: {error}") from error
     seconds = time.perf_counter() - started
     report = json.loads((out / "metrics.json").read_text())
     _write(name, _section(name, report, json.loads((out / "timing.json").read_text()), seconds, refused))
@@ -75,11 +78,19 @@ def _run(name: str, n_seeds: int, models: tuple[str, ...]) -> bool:
 
 def _config(name: str, n_seeds: int, models: tuple[str, ...]) -> Config:
     config = load_config(ROOT / "benchmarks" / f"{name}.toml")
-    peers = {
-        path.name: f"{path}/{{fold}}.parquet" for path in sorted((OUT / name / "peers").glob("*")) if path.is_dir()
-    }
+    peers = _peers(OUT / name / "peers", config)
     changes = {"seeds": _SEEDS[:n_seeds], "models": models or config.backtest.models, "recommendations": peers}
     return config.model_copy(update={"backtest": config.backtest.model_copy(update=changes)})
+
+
+def _peers(folder: Path, config: Config) -> dict[str, str]:
+    """Return name -> address of the lists of peers that have finished every fold."""
+    folds = fold_names(config)
+    return {
+        path.name: f"{path}/{{fold}}.parquet"
+        for path in sorted(folder.glob("peer_*"))
+        if all((path / f"{fold}.parquet").exists() for fold in folds)
+    }
 
 
 def _say(title: str, epoch: int, record: dict[str, float]) -> None:

@@ -45,6 +45,7 @@ if __name__ == "__main__":
         for path in sorted((OUT / case.lower() / "split").glob("*.parquet")):
             fold = read(path)
             target = OUT / case.lower() / "peers" / "peer_tfrs_tutorial" / path.name
+            lists = lists_of(fold, tutorial(fold))
             target.parent.mkdir(parents=True, exist_ok=True)
-            lists_of(fold, tutorial(fold)).write_parquet(target)
+            lists.write_parquet(target)
             print(f"{case} fold {path.stem} tfrs_tutorial", flush=True)
