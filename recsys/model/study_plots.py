@@ -31,6 +31,7 @@ def study_figures(study: "Study") -> dict[str, Figure]:
     figures = {name: axes.get_figure(root=True) for name, axes in drawn.items()}
     for figure in figures.values():
         if figure is not None:
-            figure.set_size_inches(9, 5)
+            figure.set_size_inches(10, 6)
+            figure.subplots_adjust(bottom=0.2, left=0.15)  # slanted names of settings stand below the axes
             pyplot.close(figure)  # drawn when it is logged; pyplot must not keep it
     return {name: figure for name, figure in figures.items() if figure is not None}

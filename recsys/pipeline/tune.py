@@ -21,7 +21,7 @@ def tune(config: Config, as_of: str | None, run_name: str, console: Console) -> 
     """
     chosen = select(config, as_of)
     study = open_study(config, build_features(config, chosen["dataset"])["features"], chosen["dataset"], run_name)
-    console.print(f"study {study['study']}: searching {', '.join(study['space'])}", soft_wrap=True)
+    console.print(f"study {study['study']}: searching {', '.join(study['space'])}", soft_wrap=True, markup=False)
     _run_trials(config, study, console)
     outcome = adopt_best(config, study)
     console.print(_table(study, outcome))
@@ -44,7 +44,9 @@ def _run_trials(config: Config, study: Json, console: Console) -> None:
                 console.print(ended["reason"])
                 return
             value = f"{ended['value']:.4f}" if ended["value"] is not None else ended["reason"]
-            console.print(f"trial {ended['trial']:>3} {ended['state']:<8} {value}", soft_wrap=True, highlight=False)
+            console.print(
+                f"trial {ended['trial']:>3} {ended['state']:<8} {value}", soft_wrap=True, markup=False, highlight=False
+            )
             n_left = len(plan_trials(config, study))
             bar.advance(task)
 
@@ -52,16 +54,21 @@ def _run_trials(config: Config, study: Json, console: Console) -> None:
 def _verdict(outcome: Json, study: Json) -> str:
     if outcome["adopted"]:
         return "adopted: the next training uses them"
-    same = all(outcome["settings"][name] == value for name, value in study["current"].items())
+    same = _is_current(outcome, study)
     return "nothing to adopt: the current settings are the best" if same else "not adopted: no better than the current"
+
+
+def _is_current(outcome: Json, study: Json) -> bool:
+    return all(outcome["settings"][name] == value for name, value in study["current"].items())
 
 
 def _table(study: Json, outcome: Json) -> Table:
     before = "failed" if outcome["baseline"] is None else f"{outcome['baseline']:.4f}"
-    table = Table("setting", f"current ({before})", f"trial {outcome['trial']} ({outcome['value']:.4f})",
-                  title=f"{study['study']}: {outcome['metric']}")  # fmt: skip
+    current = "current" if _is_current(outcome, study) else f"current ({before})"
+    best = f"trial {outcome['trial']} ({outcome['value']:.4f})"
+    table = Table("setting", current, best, title=f"{study['study']}: {outcome['metric']}")
     for name, value in study["current"].items():
-        best = outcome["settings"][name]
-        cells = [f"{each:.3g}" if isinstance(each, float) else str(each) for each in (value, best)]
+        values = (value, outcome["settings"][name])
+        cells = [f"{each:.3g}" if isinstance(each, float) else str(each) for each in values]
         table.add_row(name, *cells)
     return table

@@ -1,6 +1,7 @@
 """The tuning stages: open a study, run one trial, adopt the best settings. Only train and validation days are seen."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,11 +39,11 @@ def open_study(
     _check_validation(features)
     model = with_tuned(config)[0].model
     facts = _facts(model, space, features)
-    name = config.tuning.study or f"{config.name}-{digest_of(facts)}"
-    current = {name: getattr(model, name) for name in space}
+    name = config.tuning.study or re.sub(r"[^\w.-]", "-", f"{config.name}-{digest_of(facts)}")
+    current = {setting: getattr(model, setting) for setting in space}
     study: Json = {"study": name, "n_trials": config.tuning.n_trials, "facts": facts, "features": features,
                    "dataset": dataset, "model": model.model_dump(mode="json", exclude_unset=True), "current": current,
-                   "space": {name: domain.model_dump(mode="json") for name, domain in space.items()},
+                   "space": {setting: domain.model_dump(mode="json") for setting, domain in space.items()},
                    "began": time.time(), "tags": dict(tags or {})}  # fmt: skip
     opened = _open(config, study)
     for run_id in opened.bury_killed():
@@ -97,34 +98,39 @@ def run_trial(config: Config, study: Json, on_epoch: OnEpoch | None = None) -> J
 def adopt_best(config: Config, study: Json) -> Json:
     """Report the study in MLflow; write its best settings onto the registered model when they beat the current ones.
 
-    Raises TrainingError when no trial completed or the current settings are not measured yet.
+    A second call for settings that are in force already changes nothing. Raises TrainingError when no trial completed
+    or the current settings are not measured yet.
     """
     from recsys.model.study_plots import study_figures
     from recsys.model.tuning import METRIC, best_of, is_better
     from recsys.registry.runs import run_url
     from recsys.registry.studies import close_parent
-    from recsys.registry.tuned import TunedSettings, adopt, tuned_url
+    from recsys.registry.tuned import TunedSettings, adopt, tuned_settings, tuned_url
 
     opened = _open(config, study)
     trials = opened.trials()
     best = best_of(trials)
-    adopted, baseline = is_better(best, trials, study["current"])
-    kept = {name: value for name, value in study["model"].items() if name not in config.model.model_fields_set}
-    tuned = TunedSettings(
-        study=study["study"],
-        trial=best.number,
-        run_id=best.run_id,
-        settings={**kept, **best.settings},
-        metric=METRIC,
-        value=best.value or 0.0,
-        baseline=baseline,
-        data=study["facts"]["data"],
-    )
-    if adopted:
-        adopt(config, tuned)
+    in_force = tuned_settings(config)
+    if in_force is not None and (in_force.study, in_force.trial) == (study["study"], best.number):
+        adopted, tuned = True, in_force  # by an earlier call
+    else:
+        adopted, baseline = is_better(best, trials, study["current"])
+        kept = {name: value for name, value in study["model"].items() if name not in config.model.model_fields_set}
+        tuned = TunedSettings(
+            study=study["study"],
+            trial=best.number,
+            run_id=best.run_id,
+            settings={**kept, **best.settings},
+            metric=METRIC,
+            value=best.value or 0.0,
+            baseline=baseline,
+            data=study["facts"]["data"],
+        )
+        if adopted:
+            adopt(config, tuned)
     states = [trial.state for trial in trials]
     counts = {f"n_{state}": float(states.count(state)) for state in ("complete", "pruned", "failed")}
-    metrics = {"best": tuned.value, **({} if baseline is None else {"current": baseline}), **counts}
+    metrics = {"best": tuned.value, **({} if tuned.baseline is None else {"current": tuned.baseline}), **counts}
     outcome = {"adopted": adopted, **tuned.model_dump(mode="json")}
     close_parent(config, study["run_id"], metrics, outcome, trials, study_figures(opened))
     return {**outcome, "run_url": run_url(study["run_id"]), "model_url": tuned_url(config)}

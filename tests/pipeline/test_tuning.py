@@ -110,7 +110,9 @@ def test_the_best_settings_become_the_next_trainings(world: World, capsys: pytes
     assert again["study"] == study["study"] and again["run_id"] == study["run_id"]
     assert again["current"] == tuned.settings | again["current"]
     assert pipeline.plan_trials(config, again) == []
-    assert not pipeline.adopt_best(config, again)["adopted"]
+    repeated = pipeline.adopt_best(config, again)
+    assert {**repeated, "run_url": ""} == {**outcome, "run_url": ""}  # in force already: said again, not changed
+    assert tuned_settings(config) == tuned
 
 
 @pytest.mark.slow
@@ -200,6 +202,13 @@ def test_a_named_study_refuses_another_space_and_other_fixed_settings(world: Wor
     longer = config.model_copy(update={"model": config.model.model_copy(update={"epochs": 3})})
     with pytest.raises(ConfigError, match="study mine was begun with other settings"):
         opened(world, longer)
+
+
+def test_any_name_of_a_deployment_makes_a_studys_file(world: World) -> None:
+    config = config_of(world, "a/b [c]").model_copy(update={"experiment": "odd", "registered_model": "odd"})
+    study = opened(world, config)
+    assert study["study"].startswith("a-b--c--")
+    assert Path(config.storage, "tuning", f"{study['study']}.db").exists()
 
 
 def test_nothing_is_adopted_from_a_study_without_a_finished_trial(world: World) -> None:
