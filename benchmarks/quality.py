@@ -111,6 +111,7 @@ def _section(name: str, report: Json, timing: list[Json], seconds: float, refuse
         *_table(header, rows + published),
         "",
         *_bars(case, report),
+        *(["", case.note] if case.note else []),
     ]
     return "\n".join([*lines, *([f"\nRefused: {refused}"] if refused else []), ""])
 
