@@ -27,6 +27,7 @@ def stack_environment(folder: Path, state: StackState) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": state.mlflow_url,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_CONFIGURE_LOGGING": "false",  # its own handler writes to stderr, which Airflow shows as errors
         "DO_NOT_TRACK": "true",
         "AIRFLOW_HOME": str(home),
