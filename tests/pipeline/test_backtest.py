@@ -155,7 +155,9 @@ def test_folds_are_pooled_user_by_user(backtest):
 
 def test_a_two_tower_is_trained_and_measured(backtest):
     settings = 'protocol = "leave_one_out"\nmodels = ["two_tower", "popularity"]\nks = [5]\n' + MAIN
-    code, error, out = backtest(settings + "must_beat_popularity = false", "epochs = 1\ndim = 8\nbatch_size = 32")
+    code, error, out = backtest(
+        settings + "must_beat_popularity = false\nrefit = true", "epochs = 1\ndim = 8\nbatch_size = 32"
+    )
     assert code == 0, error
     report = json.loads((out / "metrics.json").read_text())
     again = rescored(out, "two_tower", 5, 11)
