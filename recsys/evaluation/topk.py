@@ -46,22 +46,6 @@ def top_k(scores: Scores, k: int, allowed: NDArray[np.bool_] | None = None) -> N
     return result
 
 
-def rank_catalogue(
-    score: Callable[[slice], Scores],
-    seen: csr_matrix,
-    recommendable: NDArray[np.bool_],
-    k: int,
-    *,
-    name: str,
-    allow_constant: bool,
-) -> NDArray[np.int32]:
-    """Rank every recommendable, unseen item for each row of `seen` bool[n_users, n_items]; -1 pads.
-
-    See `ranked_scores`, whose items these are.
-    """
-    return ranked_scores(score, seen, recommendable, k, name=name, allow_constant=allow_constant)[0]
-
-
 def ranked_scores(
     score: Callable[[slice], Scores],
     seen: csr_matrix,

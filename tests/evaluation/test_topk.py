@@ -59,9 +59,9 @@ def test_k_below_one_is_refused() -> None:
 def _rank(scores: np.ndarray, *, allow_constant: bool = False, **kwargs: object) -> np.ndarray:
     seen = kwargs.get("seen", csr_matrix(scores.shape, dtype=bool))
     recommendable = kwargs.get("recommendable", np.ones(scores.shape[1], bool))
-    return topk.rank_catalogue(
+    return topk.ranked_scores(
         lambda block: scores[block], seen, recommendable, 2, name="model", allow_constant=allow_constant
-    )
+    )[0]
 
 
 def test_blocks_give_the_same_ranking_as_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
