@@ -114,7 +114,7 @@ def _tower_scores(trained: Dataset, people: Dataset, towers: ExportedTowers, tol
     )
     rows = np.arange(len(told), dtype=np.int32)
     queries = towers.query_vectors(
-        replace(people, events=history), towers.item_vectors, rows, offsets[1:], np.full(len(told), now),
+        replace(people, events=history), towers.history_vectors, rows, offsets[1:], np.full(len(told), now),
         np.zeros(len(told), np.int32),
     )  # fmt: skip
     return (queries @ towers.item_vectors.T).astype(np.float64)

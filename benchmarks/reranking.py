@@ -45,7 +45,12 @@ def measure(out: Annotated[Path, typer.Option(help="folder of the results")] = R
     recommendable = recommendable_items(case.train, 2)
     items = TowerRecommender(newcomers, case.towers, recommendable).recommend(heldout, N_CANDIDATES)
     queries = case.towers.query_vectors(
-        newcomers, case.towers.item_vectors, heldout.user_rows, heldout.history_end, heldout.query_time, heldout.device
+        newcomers,
+        case.towers.history_vectors,
+        heldout.user_rows,
+        heldout.history_end,
+        heldout.query_time,
+        heldout.device,
     )
     scores = np.einsum("ud,ukd->uk", queries, case.towers.item_vectors[items])
     content = content_vectors(case.train)

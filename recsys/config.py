@@ -136,19 +136,24 @@ class ModelConfig(_Frozen):
     """Two towers, their loss and how long they train."""
 
     dim: int = Field(default=64, ge=4, le=256)
-    history_length: int = Field(default=50, ge=1)
-    batch_size: int = Field(default=1024, ge=2)
-    epochs: int = Field(default=12, ge=1)
-    patience: int = Field(default=2, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    l2: float = Field(default=1e-6, ge=0)
+    history_length: int = Field(default=100, ge=1)
+    task: Literal["auto", "next", "later", "any"] = Field(
+        default="auto",
+        description="predict the next event, all later ones, or any from a user's others; auto: as held out",
+    )
+    batch_size: int = Field(default=1600, ge=2, description="events per step")
+    examples_per_epoch: int = Field(default=150_000, ge=1, description="an epoch is one pass, or this much of one")
+    epochs: int = Field(default=40, ge=1)
+    patience: int = Field(default=5, ge=1, description="epochs without a better validation before training stops")
+    learning_rate: float = Field(default=4e-3, gt=0, description="peak of the schedule")
+    l2: float = Field(default=1.0, ge=0, description="decoupled weight decay")
     dropout: float = Field(default=0.3, ge=0, lt=1)
-    id_dropout: float = Field(default=0.2, ge=0, lt=1, description="share of item ids masked while training")
-    user_id_dropout: float = Field(default=0.5, ge=0, le=1, description="share of user ids masked while training")
-    temperature: float = Field(default=0.07, gt=0)
+    history_dropout: float = Field(default=0.3, ge=0, lt=1, description="share of a history hidden while training")
+    id_dropout: float = Field(default=0.3, ge=0, lt=1, description="share of item ids masked while training")
+    user_id_dropout: float = Field(default=0.9, ge=0, le=1, description="share of user ids masked while training")
     loss: Literal["auto", "full", "sampled"] = "auto"
-    full_softmax_max_items: int = 50_000
-    max_examples_per_epoch: int = Field(default=150_000, ge=0, description="drawn anew each epoch; 0 uses all")
+    full_softmax_max_items: int = 15_000
+    n_negatives: int = Field(default=4096, ge=1, description="items drawn per step when the loss is sampled")
     seed: int = 11
 
 
@@ -312,10 +317,10 @@ class TuningConfig(_Frozen):
     startup_trials: int = Field(default=5, ge=1, description="trials before sampler and pruner learn from others")
     seed: int = 17
     space: dict[str, Domain] = {
-        "learning_rate": FloatRange(low=3e-4, high=1e-2, log=True),
-        "l2": FloatRange(low=1e-8, high=1e-4, log=True),
+        "learning_rate": FloatRange(low=1e-3, high=2e-2, log=True),
+        "l2": FloatRange(low=0.03, high=10.0, log=True),
         "dropout": FloatRange(low=0.0, high=0.6),
-        "temperature": FloatRange(low=0.03, high=0.3, log=True),
+        "history_dropout": FloatRange(low=0.0, high=0.6),
         "dim": Choice(values=(32, 64, 96, 128)),
     }
 

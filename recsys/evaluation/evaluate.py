@@ -74,7 +74,7 @@ def evaluate_champion(
     """
     mapped = reindex(dataset, spec, text_model)
     recommendable = recommendable_items(dataset, split)
-    recommender = TowerRecommender(mapped, towers, recommendable, towers.encode_items(mapped.items), name)
+    recommender = TowerRecommender(mapped, towers, recommendable, name, encode=True)
     return evaluate_recommender(config, dataset, recommender, measured_users(config, dataset, split), recommendable)
 
 

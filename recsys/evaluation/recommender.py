@@ -34,14 +34,23 @@ class Towers(Protocol):
         """float32[n_items, d] in the row order of the dataset the towers were trained on."""
         ...
 
+    @property
+    def history_vectors(self) -> NDArray[np.float32]:
+        """float32[n_items, d] in the same order: what the items say in a history."""
+        ...
+
     def encode_items(self, items: ItemArrays) -> NDArray[np.float32]:
         """Return float32[n_items, d] for any catalogue under the towers' own spec."""
+        ...
+
+    def encode_history(self, items: ItemArrays) -> NDArray[np.float32]:
+        """Return the history vectors float32[n_items, d] of any catalogue under the towers' own spec."""
         ...
 
     def query_vectors(
         self,
         dataset: Dataset,
-        item_vectors: NDArray[np.float32],
+        history_vectors: NDArray[np.float32],
         user_rows: NDArray[np.int32],
         history_end: NDArray[np.int64],
         query_time: NDArray[np.int64],
@@ -88,7 +97,9 @@ class ScoredRecommender:
 
 
 class TowerRecommender(ScoredRecommender):
-    """The two towers with exact search. `item_vectors` default to those the towers were exported with."""
+    """The two towers with exact search, over the vectors they were exported with or, with `encode`, over the dataset's
+    items encoded anew.
+    """
 
     allow_constant = False
 
@@ -97,13 +108,16 @@ class TowerRecommender(ScoredRecommender):
         dataset: Dataset,
         towers: Towers,
         recommendable: NDArray[np.bool_],
-        item_vectors: NDArray[np.float32] | None = None,
         name: str = "two_tower",
+        *,
+        encode: bool = False,
     ) -> None:
         super().__init__(recommendable)
         self.name = name
         self._dataset, self._towers = dataset, towers
-        self._vectors = np.asarray(towers.item_vectors if item_vectors is None else item_vectors)
+        items = dataset.items
+        self._vectors = np.asarray(towers.encode_items(items) if encode else towers.item_vectors)
+        self._past = np.asarray(towers.encode_history(items) if encode else towers.history_vectors)
         if self._vectors.shape[0] != recommendable.size:
             raise ValueError(
                 f"item_vectors must have {recommendable.size} rows (items of the dataset); "
@@ -112,7 +126,7 @@ class TowerRecommender(ScoredRecommender):
 
     def _scorer(self, heldout: Heldout) -> Scorer:
         queries = self._towers.query_vectors(
-            self._dataset, self._vectors, heldout.user_rows, heldout.history_end, heldout.query_time, heldout.device
+            self._dataset, self._past, heldout.user_rows, heldout.history_end, heldout.query_time, heldout.device
         )
         return lambda block: queries[block] @ self._vectors.T
 

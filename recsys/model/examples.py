@@ -1,56 +1,65 @@
-"""The input pipeline: every first meeting of a user and an item in train is one example.
+"""The input pipeline: users' events cut into windows, each event of a window a target of those it may see.
 
-Histories are gathered from the dataset's sorted events batch by batch, in a background thread, so that memory stays
-bounded; every epoch shuffles anew before it batches, so in-batch negatives are never frozen.
+Every event is gathered once for all targets it helps to predict, batch by batch in a background thread, so that memory
+stays bounded; every pass cuts and shuffles anew.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import TrainingError
-from recsys.features import Dataset
-from recsys.model.inputs import item_inputs, query_inputs
+from recsys.features import Dataset, context_of
+from recsys.model.inputs import item_inputs
 
+Task: TypeAlias = Literal["next", "later", "any"]
 Batch: TypeAlias = dict[str, NDArray[np.generic] | dict[str, NDArray[np.generic]]]
+
+_SHORTEST = 8  # windows are padded to 8, 16, 32, .. slots, so that short histories do not pay for long ones
 
 
 @dataclass(frozen=True)
 class Examples:
-    """One row per (user, item) of train: the position of its first event, its user row and its weight."""
+    """The positive events of train, sorted by user and in the order they are to be learned from.
+
+    One row per event: its position in the dataset's events and its weight as a target, 0 where the user had met the
+    item before (what a user has met is never recommended again). User u's rows are `offsets[u]:offsets[u + 1]`.
+    """
 
     positions: NDArray[np.int64]
-    user_rows: NDArray[np.int32]
     weights: NDArray[np.float32]
+    offsets: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.positions)
+        return int(np.count_nonzero(self.weights))
 
 
 def training_examples(dataset: Dataset) -> Examples:
-    """Return the targets of training; raise TrainingError when train has no positive event.
+    """Return the events of training; raise TrainingError when train has no positive event.
 
-    A pair counts once, at its first event with its greatest weight: what a user has met is never recommended again,
-    and a like after a click on the same item would teach to repeat the history's last item. Weights are divided by
-    the root of the user's number of examples, between counting events alike and counting users alike (evaluation
-    counts users), and scaled to a mean of 1.
+    A pair counts once, at its first event with its greatest weight. Weights are divided by the root of the user's
+    number of pairs, between counting events alike and counting users alike (evaluation counts users), and scaled to a
+    mean of 1.
     """
     events = dataset.events
     positions = np.flatnonzero(np.asarray(events.positive) & (np.asarray(events.split) == 0)).astype(np.int64)
     if not len(positions):
         raise TrainingError("train has no positive event; check features.event_weights, min_rating and the time split")
-    user_rows = np.searchsorted(dataset.events.offsets, positions, side="right").astype(np.int32) - 1
-    pairs = user_rows.astype(np.int64) * len(dataset.items.ids) + events.item[positions]
+    user_rows = np.searchsorted(dataset.events.offsets, positions, side="right") - 1
+    pairs = user_rows * len(dataset.items.ids) + np.asarray(events.item)[positions]
     _, first, inverse = np.unique(pairs, return_index=True, return_inverse=True)
-    weights = np.zeros(len(first), np.float32)
-    np.maximum.at(weights, inverse, np.asarray(events.weight)[positions])
-    weights /= np.sqrt(np.bincount(user_rows[first])[user_rows[first]])
-    return Examples(positions[first], user_rows[first], (weights / weights.mean()).astype(np.float32))
+    strongest = np.zeros(len(first), np.float32)
+    np.maximum.at(strongest, inverse, np.asarray(events.weight)[positions])
+    weights = np.zeros(len(positions), np.float32)
+    strongest /= np.sqrt(np.bincount(user_rows[first])[user_rows[first]])
+    weights[first] = strongest / strongest.mean()
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(dataset.users.ids)))])
+    return Examples(positions, weights, offsets.astype(np.int64))
 
 
 def catalogue_rows(dataset: Dataset) -> NDArray[np.int64]:
@@ -60,72 +69,148 @@ def catalogue_rows(dataset: Dataset) -> NDArray[np.int64]:
     return np.flatnonzero((items.published_at <= train_end) | (items.train_count > 0))
 
 
+def task_of(dataset: Dataset, split: int) -> Task:
+    """Return what a split asks for, so that the towers learn that.
+
+    `any` where held-out events were drawn from among the others: for most users, train goes on after the first of
+    them. Else `next` where most users have one item held out, and `later` where they have several.
+    """
+    events = dataset.events
+    positive, splits = np.asarray(events.positive), np.asarray(events.split)
+    users = np.repeat(np.arange(len(dataset.users.ids)), np.diff(events.offsets))
+    times = np.asarray(events.timestamp)
+    last, first = np.full(len(dataset.users.ids), -np.inf), np.full(len(dataset.users.ids), np.inf)
+    before, after = positive & (splits == 0), positive & (splits == split)
+    np.maximum.at(last, users[before], times[before])
+    np.minimum.at(first, users[after], times[after])
+    both = np.isfinite(last) & np.isfinite(first)
+    if both.any() and (last[both] > first[both]).mean() > 0.5:
+        return "any"
+    n_held = np.bincount(users[after])
+    return "next" if len(n_held) and np.median(n_held[n_held > 0]) <= 1 else "later"
+
+
 class Batches:
-    """Training batches of a dataset; `full` scores against the whole catalogue, else against the batch."""
+    """Training batches of a dataset; `full` scores against the whole catalogue, else against a sample of it."""
 
-    def __init__(self, dataset: Dataset, examples: Examples, length: int, full: bool) -> None:
-        self._dataset = dataset
-        self._examples = examples
-        self._length = length
+    def __init__(self, dataset: Dataset, examples: Examples, length: int, *, n_negatives: int, task: Task) -> None:
+        self._dataset, self._examples = dataset, examples
+        self._length, self._task, self._n_negatives = length, task, n_negatives
+        self._rows = catalogue_rows(dataset)
         n_items = len(dataset.items.ids)
-        targets = np.asarray(dataset.events.item)[examples.positions]
-        self._probability = (np.bincount(targets, minlength=n_items) / len(targets)).astype(np.float32)
-        self._place: NDArray[np.int32] | None = None
-        if full:
-            rows = catalogue_rows(dataset)
-            self._place = np.zeros(n_items + 1, np.int32)  # 1 + item row -> 1 + place in the catalogue
-            self._place[rows + 1] = np.arange(1, len(rows) + 1)
+        self._place = np.zeros(n_items + 1, np.int32)  # 1 + item row -> 1 + place in the catalogue
+        self._place[self._rows + 1] = np.arange(1, len(self._rows) + 1)
+        counts = np.bincount(np.asarray(dataset.events.item)[examples.positions], minlength=n_items)
+        self._share = counts[self._rows] / counts.sum()
+        self._drawn = np.full(len(self._rows), 1.0 / len(self._rows))
 
-    def epoch(self, generator: np.random.Generator, batch_size: int, limit: int) -> Iterator[Batch]:
-        """Yield one epoch in a new order; at most `limit` examples unless it is 0; a ragged last batch is dropped."""
-        order = generator.permutation(len(self._examples))[: limit or None]
-        size = min(batch_size, len(order))
-        ends = self._draw_ends(generator)
-        chosen = [np.sort(order[at : at + size]) for at in range(0, len(order) - size + 1, size)]
-        return _ahead([partial(self.batch, part, ends[part]) for part in chosen])
+    def epoch(self, generator: np.random.Generator, batch_size: int, n_batches: int) -> Iterator[Batch]:
+        """Yield batches of about `batch_size` slots, passing over all windows as often as it takes."""
+        return _ahead(self._makers(generator, batch_size, n_batches), n_batches)
 
-    def batch(self, chosen: NDArray[np.integer], ends: NDArray[np.integer]) -> Batch:
-        """Build the batch of some examples, whose histories end before the positions `ends`."""
-        events = self._dataset.events
-        inputs: Batch = dict(
-            query_inputs(
-                self._dataset,
-                self._examples.user_rows[chosen],
-                ends,
-                np.asarray(events.timestamp[ends]),
-                np.asarray(events.device[ends]),
-                self._length,
-            )
-        )
-        target, history = np.asarray(events.item[self._examples.positions[chosen]]), np.asarray(inputs["history"])
-        inputs["weight"] = self._examples.weights[chosen]
-        if self._place is not None:
-            return {**inputs, "history": self._place[history], "target": self._place[target + 1] - 1}
-        rows, place = np.unique(np.concatenate([target + 1, history.ravel()]), return_inverse=True)
-        shift = int(rows[0] != 0)  # padding, row 0, is not an item
-        place = (place.ravel() + shift).astype(np.int32)
+    def _makers(self, generator: np.random.Generator, batch_size: int, n_batches: int) -> Iterator[Callable[[], Batch]]:
+        made = 0
+        while made < n_batches:
+            order = self._order(generator)
+            starts, stops = self._cut(generator)
+            for chosen, width in _batches(stops - starts, self._length, batch_size, generator):
+                seed = int(generator.integers(2**32))
+                yield partial(self.batch, order, starts[chosen], stops[chosen], width, seed)
+                made += 1
+
+    def _order(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Return the examples in the order of a pass: in time, or shuffled within each user."""
+        n = len(self._examples.positions)
+        if self._task != "any":
+            return np.arange(n)
+        users = np.repeat(np.arange(len(self._examples.offsets) - 1), np.diff(self._examples.offsets))
+        return np.lexsort((generator.random(n), users)).astype(np.int64)
+
+    def _cut(self, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return starts and stops of windows: users with more events than fit are cut at a random phase."""
+        offsets, length = self._examples.offsets, self._length
+        sizes = np.diff(offsets)
+        phase = np.where(sizes > length, generator.integers(1, length + 1, len(sizes)), np.maximum(sizes, 1))
+        n_windows = np.where(sizes > 0, 1 + -(-(sizes - phase) // length), 0)
+        owner = np.repeat(np.arange(len(sizes)), n_windows)
+        number = np.arange(len(owner)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
+        stops = np.minimum(offsets[owner] + phase[owner] + number * length, offsets[owner + 1])
+        starts = np.where(number == 0, offsets[owner], offsets[owner] + phase[owner] + (number - 1) * length)
+        return starts, stops
+
+    def batch(
+        self, order: NDArray[np.int64], starts: NDArray[np.int64], stops: NDArray[np.int64], width: int, seed: int
+    ) -> Batch:
+        """Build the batch of some windows, padded on the left to `width` slots."""
+        events, users = self._dataset.events, self._dataset.users
+        places = stops[:, None] + np.arange(-width, 0)
+        inside = places >= starts[:, None]
+        generator = np.random.default_rng(seed)
+        examples = order[np.where(inside, places, 0)]
+        positions = self._examples.positions[examples]
+        user_rows = np.searchsorted(self._examples.offsets, starts, side="right") - 1
+        seconds = np.asarray(events.timestamp)[positions]
+        items = np.where(inside, np.asarray(events.item)[positions] + 1, 0)
+        weights = np.where(inside, self._examples.weights[examples], 0).astype(np.float32)
+        slots = np.flatnonzero(weights.ravel())
         return {
-            **inputs,
-            "history": place[len(target) :].reshape(history.shape),
-            "target": place[: len(target)] - 1,
-            "target_id": target.astype(np.int32),
-            "sampling_probability": self._probability[target],
-            "items": item_inputs(self._dataset.items, rows[1 - shift :] - 1),
+            "history_kinds": np.where(inside, np.asarray(events.kind)[positions], 0).astype(np.int32),
+            "hours": ((seconds - seconds[:, -1:]) / 3600).astype(np.float32),
+            "context": context_of(seconds.ravel(), np.asarray(events.device)[positions].ravel()).reshape(
+                *seconds.shape, 3
+            ),
+            "user": np.asarray(users.vocab)[user_rows].astype(np.int32),
+            "demographics": np.asarray(users.demographics)[user_rows].astype(np.int32),
+            "slots": self._asked(slots, width, inside.sum(axis=1), generator),
+            "weight": weights.ravel()[slots],
+            **self._candidates(self._place[items], slots, generator),
         }
 
-    def _draw_ends(self, generator: np.random.Generator) -> NDArray[np.int64]:
-        # A recommendation is judged by all that a user turns to afterwards, not by the next event alone: a history
-        # ends anywhere before its target, at the user's beginning too, which also trains the answer to new users.
-        positions = self._examples.positions
-        first = np.asarray(self._dataset.events.offsets)[self._examples.user_rows]
-        return first + (generator.random(len(positions)) * (positions - first + 1)).astype(np.int64)
+    def _asked(
+        self, slots: NDArray[np.intp], width: int, sizes: NDArray[np.int64], generator: np.random.Generator
+    ) -> NDArray[np.int32]:
+        """Return the slot whose query each target answers: its own, or for `later` any from its window's first on."""
+        if self._task != "later":
+            return slots.astype(np.int32)
+        first = slots // width * width + width - sizes[slots // width]
+        asked: NDArray[np.int32] = (first + generator.random(len(slots)) * (slots - first + 1)).astype(np.int32)
+        return asked
+
+    def _candidates(self, places: NDArray[np.int32], slots: NDArray[np.intp], generator: np.random.Generator) -> Batch:
+        """Return `history`, `target` and `log_inclusion`; and `items` where only a sample is scored."""
+        targets = places.ravel()[slots] - 1
+        if not self._n_negatives:
+            return {"history": places, "target": targets, "log_inclusion": np.zeros(len(self._rows), np.float32)}
+        drawn = generator.integers(0, len(self._rows), self._n_negatives)
+        rows, inverse = np.unique(np.concatenate([[-1], places.ravel() - 1, drawn]), return_inverse=True)
+        history = inverse[1 : 1 + places.size].reshape(places.shape).astype(np.int32)
+        rows = rows[1:]  # row 0 of `rows` was padding
+        missed = places.size * np.log1p(-self._share[rows]) + self._n_negatives * np.log1p(-self._drawn[rows])
+        return {
+            "history": history,
+            "target": history.ravel()[slots] - 1,
+            "log_inclusion": np.log(-np.expm1(missed)).astype(np.float32),
+            "items": item_inputs(self._dataset.items, self._rows[rows]),
+        }
 
 
-def _ahead(makers: list[Callable[[], Batch]]) -> Iterator[Batch]:
+def _batches(
+    sizes: NDArray[np.int64], length: int, batch_size: int, generator: np.random.Generator
+) -> list[tuple[NDArray[np.intp], int]]:
+    """Group windows of like size into batches of about `batch_size` slots, in random order; with each its width."""
+    widths = _SHORTEST * 2 ** np.ceil(np.log2(np.maximum(sizes, _SHORTEST) / _SHORTEST)).astype(np.int64)
+    found = []
+    for width in np.unique(widths):
+        own = generator.permutation(np.flatnonzero(widths == width))
+        n = max(1, batch_size // min(int(width), length))
+        found += [(own[at : at + n], int(sizes[own[at : at + n]].max())) for at in range(0, len(own), n)]
+    return [found[place] for place in generator.permutation(len(found))]
+
+
+def _ahead(makers: Iterator[Callable[[], Batch]], n_batches: int) -> Iterator[Batch]:
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
-        waiting = [pool.submit(make) for make in makers[:2]]  # two ahead keep the trainer busy, and memory small
-        for make in [*makers[2:], None, None]:
-            if waiting:
-                yield waiting.pop(0).result()
-            if make is not None:
-                waiting.append(pool.submit(make))
+        waiting = [pool.submit(next(makers)) for _ in range(min(2, n_batches))]  # two ahead keep the trainer busy
+        for number in range(n_batches):
+            yield waiting.pop(0).result()
+            if number + 2 < n_batches:
+                waiting.append(pool.submit(next(makers)))

@@ -12,7 +12,8 @@ from recsys.errors import TrainingError
 from recsys.features import ItemArrays
 from recsys.model._tensorflow import tf
 from recsys.model.canonical import save
-from recsys.model.exported import ITEM_FILE, QUERY_FILE, VECTORS_FILE, ExportedTowers
+from recsys.model.exported import HISTORY_FILE, ITEM_FILE, QUERY_FILE, VECTORS_FILE, ExportedTowers
+from recsys.model.pooling import N_GAPS
 from recsys.model.retrieval import TwoTower
 from recsys.model.sizes import Sizes
 
@@ -23,22 +24,22 @@ _MAX_DIFFERENCE = 1e-4  # of any coordinate; float32 sums in another order diffe
 _N_PROBES = 16
 
 
-def export_towers(
-    model: TwoTower, sizes: Sizes, temperature: float, items: ItemArrays, vectors: NDArray[np.float32], folder: Path
-) -> None:
-    """Write query.onnx, item.onnx and item_vectors.npy [n_items, D]; the query vector is divided by `temperature`.
+def export_towers(model: TwoTower, sizes: Sizes, items: ItemArrays, vectors: NDArray[np.float32], folder: Path) -> None:
+    """Write query.onnx, item.onnx and the halves of `vectors` [n_items, 2 D]: item_vectors and history_vectors.
 
     Raises TrainingError when ONNX Runtime and TensorFlow disagree by more than 1e-4 in any coordinate.
     """
 
     folder.mkdir(parents=True, exist_ok=True)
-    query = _convert(lambda x: model.query_tower(x) / temperature, _query_signature(sizes), folder / QUERY_FILE)
+    query = _convert(model.query_tower, _query_signature(sizes), folder / QUERY_FILE)
     _convert(model.item_tower, _item_signature(sizes), folder / ITEM_FILE)
-    np.save(folder / VECTORS_FILE, vectors)
+    np.save(folder / VECTORS_FILE, np.ascontiguousarray(vectors[:, : sizes.dim]))
+    np.save(folder / HISTORY_FILE, np.ascontiguousarray(vectors[:, sizes.dim :]))
     towers = ExportedTowers.load(folder)
     probes = _probes(sizes)
     _compare("query", towers.query(probes), query(*probes.values()).numpy())
-    _compare("item", towers.encode_items(items), vectors)
+    _compare("item", towers.encode_items(items), vectors[:, : sizes.dim])
+    _compare("item", towers.encode_history(items), vectors[:, sizes.dim :])
 
 
 def _convert(tower: Tower, signature: Mapping[str, "tf.TensorSpec"], path: Path) -> "tf.Function":
@@ -86,7 +87,7 @@ def _probes(sizes: Sizes) -> dict[str, NDArray[np.generic]]:
     return {
         "history_vectors": vectors / np.linalg.norm(vectors, axis=-1, keepdims=True),
         "history_kinds": kinds.astype(np.int32),
-        "history_gaps": generator.integers(0, 20, shape, np.int32),
+        "history_gaps": generator.integers(0, N_GAPS, shape, np.int32),
         "user": generator.integers(0, sizes.n_user_ids, _N_PROBES, np.int32),
         "demographics": np.array(demographics, np.int32).reshape(-1, _N_PROBES).T,
         "context": np.array([[hour % 25, hour % 8, 0] for hour in range(_N_PROBES)], np.int32),

@@ -16,6 +16,7 @@ from recsys.model.inputs import item_inputs, query_inputs
 QUERY_FILE = "query.onnx"
 ITEM_FILE = "item.onnx"
 VECTORS_FILE = "item_vectors.npy"
+HISTORY_FILE = "history_vectors.npy"
 TRAINING_FILE = "training.json"
 _ERRORS_ONLY = 3  # ONNX Runtime's log severity
 
@@ -23,15 +24,21 @@ _ERRORS_ONLY = 3  # ONNX Runtime's log severity
 class ExportedTowers:
     """The two towers of one training run and the vectors of its items.
 
-    A score is the plain dot product of a query vector and an item vector; the temperature is folded into the former.
+    A score is the plain dot product of a query vector and an item vector. What an item says in a history is another
+    vector than what it is as a candidate: `history_vectors` beside `item_vectors`, both float32[n_items, D].
     """
 
     def __init__(
-        self, query: ort.InferenceSession, item: ort.InferenceSession, item_vectors: NDArray[np.float32]
+        self,
+        query: ort.InferenceSession,
+        item: ort.InferenceSession,
+        item_vectors: NDArray[np.float32],
+        history_vectors: NDArray[np.float32],
     ) -> None:
         self._query = query
         self._item = item
         self.item_vectors = item_vectors
+        self.history_vectors = history_vectors
         self._query_names = [node.name for node in query.get_inputs()]
         self._item_names = [node.name for node in item.get_inputs()]
         shapes = {node.name: node.shape for node in query.get_inputs()}
@@ -42,8 +49,8 @@ class ExportedTowers:
         """Open a folder written by `train`; raise StorageError when a file is missing or unreadable."""
         folder = Path(folder)
         try:
-            vectors = np.load(folder / VECTORS_FILE)
-            return cls(_session(folder / QUERY_FILE, threads), _session(folder / ITEM_FILE, threads), vectors)
+            query, item = (_session(folder / name, threads) for name in (QUERY_FILE, ITEM_FILE))
+            return cls(query, item, np.load(folder / VECTORS_FILE), np.load(folder / HISTORY_FILE))
         except (OSError, ValueError) as error:
             raise StorageError(f"cannot read the towers in {folder}: {error}; run the training stage again") from error
 
@@ -63,16 +70,16 @@ class ExportedTowers:
 
     def encode_items(self, items: ItemArrays, batch: int = 4096) -> NDArray[np.float32]:
         """Return item vectors [N, D] of all rows of item arrays, known to training or not."""
-        parts = [
-            _run(self._item, self._item_names, item_inputs(items, slice(start, start + batch)), self.dim)
-            for start in range(0, len(items.ids), batch)
-        ]
-        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+        return self._encoded(items, batch)[:, : self.dim]
+
+    def encode_history(self, items: ItemArrays, batch: int = 4096) -> NDArray[np.float32]:
+        """Return history vectors [N, D] of all rows of item arrays, known to training or not."""
+        return self._encoded(items, batch)[:, self.dim :]
 
     def query_vectors(
         self,
         dataset: Dataset,
-        item_vectors: NDArray[np.float32],
+        history_vectors: NDArray[np.float32],
         user_rows: NDArray[np.integer],
         history_end: NDArray[np.integer],
         query_time: NDArray[np.integer],
@@ -81,10 +88,10 @@ class ExportedTowers:
     ) -> NDArray[np.float32]:
         """Return query vectors [n, D] of users of a dataset, each at its own time.
 
-        `item_vectors` [n_items, D] belong to the dataset's item rows; a history is the user's positive events before
+        `history_vectors` [n_items, D] belong to the dataset's item rows; a history is the user's positive events before
         position `history_end` of the dataset's events.
         """
-        padded = np.concatenate([np.zeros((1, self.dim), np.float32), item_vectors])
+        padded = np.concatenate([np.zeros((1, self.dim), np.float32), history_vectors])
         result = np.empty((len(user_rows), self.dim), np.float32)
         for start in range(0, len(user_rows), batch):
             part = slice(start, start + batch)
@@ -94,6 +101,13 @@ class ExportedTowers:
             history = inputs.pop("history")
             result[part] = self.query(inputs, history_vectors=padded[history])
         return result
+
+    def _encoded(self, items: ItemArrays, batch: int) -> NDArray[np.float32]:
+        parts = [
+            _run(self._item, self._item_names, item_inputs(items, slice(start, start + batch)), 2 * self.dim)
+            for start in range(0, len(items.ids), batch)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, 2 * self.dim), np.float32)
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:

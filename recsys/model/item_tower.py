@@ -1,4 +1,4 @@
-"""The item (candidate) tower: id, categories, creator, language, text and numbers to one vector."""
+"""The item (candidate) tower: id, categories, creator, language, text and numbers to vectors."""
 
 from collections.abc import Mapping
 
@@ -6,45 +6,61 @@ from recsys.config import ModelConfig
 from recsys.model._tensorflow import tf
 from recsys.model.sizes import Sizes
 
+_FEW = 256  # categories up to which counting them is cheaper than looking each up
 _WIDEN = 2  # hidden width of the residual network, in multiples of dim
 
 
 class ItemTower(tf.keras.layers.Layer):  # type: ignore[misc]
-    """Map item features to unit vectors float32[N, D].
+    """Map item features to what an item is as a candidate and what it says in a history: float32[N, 2 D].
 
-    Inputs: `id` int32[N], `categories` int32[N, C], `creator` int32[N], `language` int32[N], `text` float32[N, T],
-    `numeric` float32[N, M]; index 0 is unknown everywhere and adds nothing. While training, a share `id_dropout` of
-    the ids is masked, so that content alone learns to place an item nobody has seen.
+    The two halves have tables of their own: what follows an item is another question than what an item follows, and
+    one table for both answers neither as well. Inputs: `id` int32[N], `categories` int32[N, C], `creator` int32[N],
+    `language` int32[N], `text` float32[N, T], `numeric` float32[N, M]; index 0 is unknown everywhere and adds nothing.
+    While training, a share `id_dropout` of the ids is masked, so that content alone learns to place an item nobody has
+    seen.
     """
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
         super().__init__(name="item_tower")
         self._id_dropout = config.id_dropout
-        self._ids = _embedding(sizes.n_item_ids, sizes.dim)
-        self._categories = _embedding(sizes.n_categories, sizes.dim)
-        self._creators = _embedding(sizes.n_creators, sizes.dim)
-        self._languages = _embedding(sizes.n_languages, sizes.dim)
-        self._text = tf.keras.layers.Dense(sizes.dim, use_bias=False)
-        self._numeric = tf.keras.layers.Dense(sizes.dim)
-        self._hidden = tf.keras.layers.Dense(_WIDEN * sizes.dim, activation="relu")
-        self._drop = tf.keras.layers.Dropout(config.dropout)
-        self._out = tf.keras.layers.Dense(sizes.dim)
+        self.candidate = ItemEncoder("candidate", config, sizes)
+        self.past = ItemEncoder("past", config, sizes)
+        self._norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
-        """Return unit vectors float32[N, D]."""
-        ids = inputs["id"]
+        """Return candidate vectors beside history vectors, float32[N, 2 D]."""
         if training:
-            ids = mask_ids(ids, self._id_dropout)
-        mixed = (
-            embed_known(self._ids, ids)
-            + _mean_known(self._categories, inputs["categories"])
+            inputs = {**inputs, "id": mask_ids(inputs["id"], self._id_dropout)}
+        past = self._norm(self.past(inputs, training=training))
+        return tf.concat([self.candidate(inputs, training=training), past], axis=1)
+
+
+class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
+    """Sum an item's embedded features and refine the sum by a residual network that starts as nothing: [N, D]."""
+
+    def __init__(self, name: str, config: ModelConfig, sizes: Sizes) -> None:
+        super().__init__(name=name)
+        self.ids = embedding(sizes.n_item_ids, sizes.dim, "ids")
+        self._categories = embedding(sizes.n_categories, sizes.dim, "categories")
+        self._creators = embedding(sizes.n_creators, sizes.dim, "creators")
+        self._languages = embedding(sizes.n_languages, sizes.dim, "languages")
+        self._text = tf.keras.layers.Dense(sizes.dim, use_bias=False, kernel_initializer=_start())
+        self._numeric = tf.keras.layers.Dense(sizes.dim, kernel_initializer=_start())
+        self._hidden = tf.keras.layers.Dense(_WIDEN * sizes.dim, activation="relu")
+        self._drop = tf.keras.layers.Dropout(config.dropout)
+        self._out = tf.keras.layers.Dense(sizes.dim, kernel_initializer="zeros")
+
+    def call(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
+        """Return float32[N, D]."""
+        content = (
+            _mean_known(self._categories, inputs["categories"])
             + embed_known(self._creators, inputs["creator"])
             + embed_known(self._languages, inputs["language"])
             + self._text(inputs["text"])
             + self._numeric(inputs["numeric"])
         )
-        refined = mixed + self._out(self._drop(self._hidden(mixed), training=training))
-        return tf.math.l2_normalize(refined, axis=-1)
+        refined = self._out(self._drop(self._hidden(content), training=training))
+        return embed_known(self.ids, inputs["id"]) + content + refined
 
 
 def mask_ids(ids: "tf.Tensor", share: float) -> "tf.Tensor":
@@ -57,12 +73,21 @@ def embed_known(layer: "tf.keras.layers.Embedding", index: "tf.Tensor") -> "tf.T
     return layer(index) * tf.cast(index > 0, tf.float32)[..., tf.newaxis]
 
 
+def embedding(n_rows: int, dim: int, name: str) -> "tf.keras.layers.Embedding":
+    """Return a table whose rows start small."""
+    return tf.keras.layers.Embedding(n_rows, dim, embeddings_initializer=_start(), name=name)
+
+
+def _start() -> "tf.keras.initializers.Initializer":
+    # Small beside the start that ids get from the data, so that content speaks once it has learned something.
+    return tf.keras.initializers.RandomNormal(stddev=0.06)
+
+
 def _mean_known(layer: "tf.keras.layers.Embedding", index: "tf.Tensor") -> "tf.Tensor":
     n_known = tf.reduce_sum(tf.cast(index > 0, tf.float32), axis=1, keepdims=True)
-    return tf.reduce_sum(embed_known(layer, index), axis=1) / tf.maximum(n_known, 1.0)
-
-
-def _embedding(n_rows: int, dim: int) -> "tf.keras.layers.Embedding":
-    # 1 / sqrt(dim) gives rows of about unit length, the length of every other summand's start.
-    start = tf.keras.initializers.RandomNormal(stddev=dim**-0.5)
-    return tf.keras.layers.Embedding(n_rows, dim, embeddings_initializer=start)
+    if layer.input_dim <= _FEW:
+        counts = tf.reduce_sum(tf.one_hot(index, layer.input_dim), axis=1)  # [N, n]
+        total = tf.matmul(counts[:, 1:], layer(tf.range(1, layer.input_dim)))
+    else:
+        total = tf.reduce_sum(embed_known(layer, index), axis=1)
+    return total / tf.maximum(n_known, 1.0)

@@ -1,4 +1,4 @@
-"""The two-tower model and its losses: full softmax for small catalogues, TFRS in-batch softmax for large ones."""
+"""The two-tower model and its loss: softmax over the catalogue, or over a corrected sample of it."""
 
 from collections.abc import Mapping
 
@@ -9,67 +9,62 @@ from recsys.model.query_tower import QueryTower
 from recsys.model.sizes import Sizes
 
 
-class FullSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[misc]
-    """Cross-entropy of each query's target against every item of the catalogue; nothing is sampled or corrected."""
+class CandidateSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[misc]
+    """Cross-entropy of each query's target against a set of candidates, each standing for 1 / P(in the set) items.
 
-    def __init__(self, temperature: float) -> None:
-        super().__init__(name="full_softmax")
-        self._temperature = temperature
+    With the whole catalogue as the set, every probability is 1 and this is the full softmax. With a sample, dividing
+    by the probability of inclusion makes the sum over candidates an unbiased estimate of the sum over the catalogue
+    (Horvitz and Thompson 1952; "sampling-bias correction" of Yi et al. 2019, with in-batch and drawn negatives mixed
+    as in Yang et al. 2020). The target is in the set for certain, so its own term stands for itself alone. No
+    candidate stands twice in the set, so there are no accidental hits.
+    """
 
     def call(
-        self, queries: "tf.Tensor", candidates: "tf.Tensor", targets: "tf.Tensor", sample_weight: "tf.Tensor"
+        self,
+        queries: "tf.Tensor",
+        candidates: "tf.Tensor",
+        targets: "tf.Tensor",
+        log_inclusion: "tf.Tensor",
+        sample_weight: "tf.Tensor",
     ) -> "tf.Tensor":
-        """Return the weighted sum of losses of queries [B, D], candidates [N, D], targets int32[B] (rows of them)."""
-        logits = tf.matmul(queries / self._temperature, candidates, transpose_b=True)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
-        return tf.reduce_sum(losses * sample_weight)
+        """Return the weighted sum of losses of queries [Q, D], candidates [C, D], targets int32[Q] (rows of them),
+        log_inclusion float32[C] and sample_weight [Q].
+        """
+        own = tf.reduce_sum(queries * tf.gather(candidates, targets), axis=1)
+        logits = tf.matmul(queries, candidates, transpose_b=True)
+        corrected = logits - log_inclusion
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=corrected)
+        total = losses + own - tf.gather(log_inclusion, targets)  # log-sum-exp, the target corrected like the others
+        excess = tf.exp(own - total) - tf.exp(own - tf.gather(log_inclusion, targets) - total)
+        return tf.reduce_sum((total + tf.math.log1p(excess) - own) * sample_weight)
 
 
 class TwoTower(tfrs.models.Model):  # type: ignore[misc]
     """Query and item tower under one loss.
 
-    A batch holds the query tower's inputs, but `history` int32[B, L] in place of vectors (1 + a row of `items`, 0
-    padding), `items` (the item tower's inputs), `target` int32[B] (a row of `items`) and `weight` float32[B];
-    in-batch softmax also needs `target_id` int32[B] and `sampling_probability` float32[B].
+    A batch holds windows of events: `history` int32[B, T] (1 + a row of `items`, 0 padding), `history_kinds`
+    int32[B, T], `hours` float32[B, T], `context` int32[B, T, 3], `user` int32[B], `demographics` int32[B, n_demo];
+    `items` (the item tower's inputs), `slots` int32[Q] (places of targets among the B x T slots), `target` int32[Q]
+    (a row of `items`), `weight` float32[Q] and `log_inclusion` float32[N] of the rows of `items`, -inf where a row is
+    no candidate.
     """
 
-    def __init__(self, config: ModelConfig, sizes: Sizes, full: bool) -> None:
+    def __init__(self, config: ModelConfig, sizes: Sizes, ordered: bool) -> None:
         super().__init__()
-        self.query_tower = QueryTower(config, sizes)
+        self.query_tower = QueryTower(config, sizes, ordered)
         self.item_tower = ItemTower(config, sizes)
-        self.full_softmax = FullSoftmax(config.temperature) if full else None
-        self.in_batch_softmax = in_batch_softmax(config.temperature)
-        self._l2 = config.l2
+        self.softmax = CandidateSoftmax(name="candidate_softmax")
+        self._dim = sizes.dim
 
     def compute_loss(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
-        """Return the mean loss per unit of weight, plus L2."""
+        """Return the mean loss per unit of weight; 0 for a batch of windows without a target."""
         vectors = self.item_tower(inputs["items"], training=training)
-        queries = self.query_tower(with_history_vectors(inputs, vectors), training=training)
+        candidates, past = vectors[:, : self._dim], vectors[:, self._dim :]
+        queries = self.query_tower.windows(with_history_vectors(inputs, past), training=training)
+        queries = tf.gather(tf.reshape(queries, [-1, self._dim]), inputs["slots"])
         weight = inputs["weight"]
-        if self.full_softmax is not None:
-            loss = self.full_softmax(queries, vectors, inputs["target"], weight)
-        else:
-            loss = self.in_batch_softmax(
-                queries,
-                tf.gather(vectors, inputs["target"]),
-                sample_weight=weight,
-                candidate_sampling_probability=inputs["sampling_probability"],
-                candidate_ids=inputs["target_id"],
-                compute_metrics=False,
-                compute_batch_metrics=False,
-            )
-        penalty = tf.add_n([tf.nn.l2_loss(variable) for variable in self.trainable_variables])
-        return loss / tf.reduce_sum(weight) + self._l2 * penalty
-
-
-def in_batch_softmax(temperature: float) -> "tfrs.tasks.Retrieval":
-    """Return the task whose negatives are the other targets of the batch.
-
-    A frequent item is a negative more often than a rare one; the task subtracts the log of `sampling_probability`
-    from each logit to undo that (Yi et al., 2019, "Sampling-bias-corrected neural modeling"). A candidate equal to the
-    query's own target is an accidental hit and is left out.
-    """
-    return tfrs.tasks.Retrieval(temperature=temperature, remove_accidental_hits=True)
+        loss = self.softmax(queries, candidates, inputs["target"], inputs["log_inclusion"], weight)
+        return tf.math.divide_no_nan(loss, tf.reduce_sum(weight))
 
 
 def with_history_vectors(inputs: Mapping[str, "tf.Tensor"], vectors: "tf.Tensor") -> dict[str, "tf.Tensor"]:

@@ -14,20 +14,21 @@ from recsys.config import ModelConfig
 from recsys.errors import TrainingError
 from recsys.features import Dataset, Heldout, heldout
 from recsys.model._tensorflow import tf
-from recsys.model.examples import Batch, Batches, catalogue_rows, training_examples
+from recsys.model.examples import Batch, Batches, Task, catalogue_rows, task_of, training_examples
 from recsys.model.export import export_towers
 from recsys.model.inputs import item_inputs, query_inputs
+from recsys.model.optimizer import Optimizer, learning_rate_at
 from recsys.model.retrieval import TwoTower, with_history_vectors
 from recsys.model.sizes import Sizes
+from recsys.model.spectral import starting_vectors
 from recsys.model.validation import ndcg_at_k
 
 Array: TypeAlias = NDArray[np.generic]
 
 _VALIDATION = 1  # the split's number in EventArrays
 _CHUNK = 8192  # items encoded at a time outside training
+_QUERIES = 1024  # users encoded at a time outside training
 _MAX_VALIDATION_USERS = 5000  # the mean over 5,000 users has a standard error of about 0.003
-_AVERAGE = 0.99  # weights are averaged over about the last 100 steps, which are noisier than they are wrong
-_CLIP_NORM = 1.0  # a rare batch must not undo an epoch
 
 
 class Trainer:
@@ -39,19 +40,28 @@ class Trainer:
         self._dataset = dataset
         self._generator = np.random.default_rng(config.seed)
         self._sizes = Sizes.of(config, dataset)
-        examples = training_examples(dataset)
+        examples = self._examples = training_examples(dataset)
         rows = catalogue_rows(dataset)
         self.full = config.loss == "full" or (config.loss == "auto" and len(rows) <= config.full_softmax_max_items)
-        self._batches = Batches(dataset, examples, config.history_length, self.full)
+        self.task: Task = task_of(dataset, _VALIDATION) if config.task == "auto" else config.task
+        self._batches = Batches(
+            dataset,
+            examples,
+            config.history_length,
+            n_negatives=0 if self.full else config.n_negatives,
+            task=self.task,
+        )
         self._catalogue = _tensors(item_inputs(dataset.items, rows)) if self.full else None
-        self._model = TwoTower(config, self._sizes, self.full)
-        self._optimizer = tf.keras.optimizers.Adam(config.learning_rate, global_clipnorm=_CLIP_NORM)
-        # Shorter at first, or the first epochs would be averaged with the random start.
-        self._average = tf.train.ExponentialMovingAverage(_AVERAGE, num_updates=self._optimizer.iterations)
+        self._model = TwoTower(config, self._sizes, ordered=self.task != "any")
+        self._optimizer: Optimizer | None = None
         self._step = tf.function(self._train_step, reduce_retracing=True)
         self._encode = tf.function(self._model.item_tower, reduce_retracing=True)
+        self._query = tf.function(self._model.query_tower, reduce_retracing=True)
         self._heldout = _draw(heldout(dataset, _VALIDATION), config.seed)
         self.has_validation = len(self._heldout.user_rows) > 0
+        self._steps_per_epoch = max(
+            1, round(min(config.examples_per_epoch, len(examples.positions)) / config.batch_size)
+        )
         self._n_steps = 0
 
     @property
@@ -61,7 +71,8 @@ class Trainer:
 
     def weights(self) -> list[NDArray[np.float32]]:
         """Return a copy of every weight, averaged over the last steps."""
-        return [self._average.average(variable).numpy().copy() for variable in self._model.trainable_variables]
+        assert self._optimizer is not None, "nothing was trained yet"  # noqa: S101
+        return [np.array(value) for value in self._optimizer.averaged()]
 
     def restore(self, weights: list[NDArray[np.float32]]) -> None:
         """Put weights back."""
@@ -69,12 +80,14 @@ class Trainer:
             variable.assign(value)
 
     def epoch(self, number: int) -> dict[str, float]:
-        """Train on every example once, then validate; return loss, val_ndcg_at_10 and examples_per_s."""
+        """Train on one pass, or `examples_per_epoch` of it, then validate.
+
+        Returns `loss`, `val_ndcg_at_10` and `examples_per_s`.
+        """
         started, losses, n_examples = time.perf_counter(), [], 0
-        config = self._config
-        for batch in self._batches.epoch(self._generator, config.batch_size, config.max_examples_per_epoch):
+        for batch in self._batches.epoch(self._generator, self._config.batch_size, self._steps_per_epoch):
             losses.append(self._descend(batch, number))
-            n_examples += len(np.asarray(batch["weight"]))
+            n_examples += len(np.asarray(batch["target"]))
         seconds = time.perf_counter() - started
         return {
             "loss": float(np.mean(losses)),
@@ -82,23 +95,28 @@ class Trainer:
             "examples_per_s": n_examples / seconds,
         }
 
-    def item_vectors(self) -> NDArray[np.float32]:
-        """Return unit vectors [n_items, D] of every item row."""
+    def vectors(self) -> NDArray[np.float32]:
+        """Return candidate beside history vectors [n_items, 2 D] of every item row."""
         n_items = len(self._dataset.items.ids)
         chunks = (slice(start, start + _CHUNK) for start in range(0, n_items, _CHUNK))
         return np.concatenate([self._encode(_tensors(item_inputs(self._dataset.items, rows))) for rows in chunks])
 
     def export(self, out_dir: Path) -> None:
         """Write the ONNX files and item vectors."""
-        temperature = self._config.temperature
-        export_towers(self._model, self._sizes, temperature, self._dataset.items, self.item_vectors(), out_dir)
+        export_towers(self._model, self._sizes, self._dataset.items, self.vectors(), out_dir)
 
     def _descend(self, batch: Batch, epoch: int) -> float:
-        self._n_steps += 1
         inputs = _tensors(batch)
         if self._catalogue is not None:
             inputs["items"] = self._catalogue
-        loss = float(self._step(inputs))
+        n_steps = self._config.epochs * self._steps_per_epoch
+        rate = learning_rate_at(self._n_steps, n_steps, self._config.learning_rate)
+        self._n_steps += 1
+        if self._optimizer is None:  # the first call makes the weights
+            self._model.compute_loss(inputs, training=False)
+            self._start_from_the_data()
+            self._optimizer = Optimizer(self._model.trainable_variables, self._config.l2)
+        loss = float(self._step(inputs, tf.constant(rate, tf.float32)))
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} at step {self._n_steps} (epoch {epoch}) with model.learning_rate = "
@@ -106,12 +124,20 @@ class Trainer:
             )
         return loss
 
-    def _train_step(self, inputs: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
+    def _start_from_the_data(self) -> None:
+        config, tower, items = self._config, self._model.item_tower, self._dataset.items
+        start = starting_vectors(self._dataset, self._examples, self.task, config.dim, config.seed)
+        known = np.flatnonzero(np.asarray(items.vocab))
+        for table, vectors in zip((tower.candidate.ids, tower.past.ids), start, strict=True):
+            weights = table.embeddings.numpy()
+            weights[np.asarray(items.vocab)[known]] += vectors[known]
+            table.embeddings.assign(weights)
+
+    def _train_step(self, inputs: Mapping[str, "tf.Tensor"], rate: "tf.Tensor") -> "tf.Tensor":
         with tf.GradientTape() as tape:
             loss = self._model.compute_loss(inputs, training=True)
-        variables = self._model.trainable_variables
-        self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        self._average.apply(variables)
+        if self._optimizer is not None:
+            self._optimizer.apply(tape.gradient(loss, self._model.trainable_variables), rate)
         return loss
 
     def _validate(self) -> float:
@@ -119,24 +145,25 @@ class Trainer:
             return 0.0
         current = [variable.numpy().copy() for variable in self._model.trainable_variables]
         self.restore(self.weights())
-        vectors, held = self.item_vectors(), self._heldout
-        value = ndcg_at_k(self._queries(held, vectors), vectors, held.relevant, held.seen)
+        vectors, held = self.vectors(), self._heldout
+        candidates, past = vectors[:, : self._sizes.dim], vectors[:, self._sizes.dim :]
+        value = ndcg_at_k(self._queries(held, past), candidates, held.relevant, held.seen, held.candidates)
         self.restore(current)
         return value
 
-    def _queries(self, held: Heldout, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        inputs = query_inputs(
-            self._dataset,
-            held.user_rows,
-            held.history_end,
-            held.query_time,
-            held.device,
-            self._config.history_length,
-        )
-        parts = []
-        for start in range(0, len(held.user_rows), self._config.batch_size):
-            part = {name: tf.constant(array[start : start + self._config.batch_size]) for name, array in inputs.items()}
-            parts.append(self._model.query_tower(with_history_vectors(part, tf.constant(vectors))).numpy())
+    def _queries(self, held: Heldout, past: NDArray[np.float32]) -> NDArray[np.float32]:
+        parts, known = [], tf.constant(past)
+        for start in range(0, len(held.user_rows), _QUERIES):
+            part = slice(start, start + _QUERIES)
+            inputs = query_inputs(
+                self._dataset,
+                held.user_rows[part],
+                held.history_end[part],
+                held.query_time[part],
+                held.device[part],
+                self._config.history_length,
+            )
+            parts.append(self._query(with_history_vectors(_tensors(inputs), known)).numpy())
         return np.concatenate(parts)
 
 
@@ -152,4 +179,5 @@ def _draw(held: Heldout, seed: int) -> Heldout:
     if n_users <= _MAX_VALIDATION_USERS:
         return held
     chosen = np.sort(np.random.default_rng(seed).choice(n_users, _MAX_VALIDATION_USERS, replace=False))
-    return replace(held, **{field.name: getattr(held, field.name)[chosen] for field in fields(held)})
+    per_user = [field.name for field in fields(held) if field.name != "candidates"]
+    return replace(held, **{name: getattr(held, name)[chosen] for name in per_user})

@@ -12,10 +12,12 @@ def ndcg_at_k(
     item_vectors: NDArray[np.float32],
     relevant: csr_matrix,
     seen: csr_matrix,
+    candidates: NDArray[np.bool_] | None = None,
     k: int = 10,
 ) -> float:
     """Return the mean binary nDCG@k of users with a relevant item; NaN when there is none.
 
+    `candidates` bool[n_items], where given, are the only items that are ranked.
     DCG sums 1 / log2(rank + 1) over the hits among the k best unseen items, and is divided by that of min(k, n
     relevant) hits in a row. Ties are broken by item order. (Järvelin and Kekäläinen, 2002.)
 
@@ -32,6 +34,8 @@ def ndcg_at_k(
         stop = start + _BATCH
         scores = queries[start:stop] @ item_vectors.T
         scores[seen[start:stop].nonzero()] = -np.inf
+        if candidates is not None:
+            scores[:, ~candidates] = -np.inf
         hits = np.take_along_axis(relevant[start:stop].toarray().astype(bool), _best(scores, k), axis=1)
         n_relevant = np.asarray(relevant[start:stop].sum(axis=1)).ravel().astype(int)
         has_some = n_relevant > 0

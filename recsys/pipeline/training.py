@@ -85,7 +85,7 @@ def export_index(config: Config, trained: Json) -> Json:
     towers = ExportedTowers.load(local_path(trained["towers"]))
     users = measured_users(config, arrays, 2)
     queries = towers.query_vectors(
-        arrays, towers.item_vectors, users.user_rows, users.history_end, users.query_time, users.device
+        arrays, towers.history_vectors, users.user_rows, users.history_end, users.query_time, users.device
     )
     with publish(join(config.storage, "indexes", _key(trained, config.index.model_dump()))) as publication:
         about = export(config.index, arrays.items.ids, towers.item_vectors, queries, publication.path)

@@ -187,7 +187,7 @@ class BundleRecommender:
                 demographics=dataset.users.demographics,
                 context=context_of(seconds, codes),
             )
-        return towers.query_vectors(dataset, towers.item_vectors, rows, ends, seconds, codes)
+        return towers.query_vectors(dataset, towers.history_vectors, rows, ends, seconds, codes)
 
     def _device(self, device: str | None) -> int:
         vocabulary = self._bundle.dataset.spec.device_vocab

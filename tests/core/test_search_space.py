@@ -16,7 +16,7 @@ def _config(**space: Any) -> Config:
 
 
 def test_the_default_space_searches_settings_of_the_model() -> None:
-    assert set(TuningConfig().space) == {"learning_rate", "l2", "dropout", "temperature", "dim"}
+    assert set(TuningConfig().space) == {"learning_rate", "l2", "dropout", "history_dropout", "dim"}
     assert set(TuningConfig().space) <= set(ModelConfig.model_fields)
 
 

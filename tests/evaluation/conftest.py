@@ -66,17 +66,20 @@ class OracleTowers:
 
     def __init__(self, dataset: SimpleNamespace, split: int = 2) -> None:
         self.dataset, self.split = dataset, split
-        self.item_vectors = np.eye(len(dataset.items.ids), dtype=np.float32)
+        self.item_vectors = self.history_vectors = np.eye(len(dataset.items.ids), dtype=np.float32)
+
+    def encode_history(self, items: SimpleNamespace) -> NDArray[np.float32]:
+        return self.history_vectors
 
     def encode_items(self, items: SimpleNamespace) -> NDArray[np.float32]:
         return self.item_vectors
 
-    def query_vectors(self, dataset, item_vectors, user_rows, history_end, query_time, device):  # type: ignore[no-untyped-def]
+    def query_vectors(self, dataset, history_vectors, user_rows, history_end, query_time, device):  # type: ignore[no-untyped-def]
         events = self.dataset.events
-        result = np.zeros((len(user_rows), item_vectors.shape[1]), np.float32)
+        result = np.zeros((len(user_rows), history_vectors.shape[1]), np.float32)
         for place, row in enumerate(user_rows):
             own = slice(events.offsets[row], events.offsets[row + 1])
-            result[place] = item_vectors[events.item[own][events.split[own] == self.split]].sum(axis=0)
+            result[place] = history_vectors[events.item[own][events.split[own] == self.split]].sum(axis=0)
         return result
 
 

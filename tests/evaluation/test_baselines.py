@@ -96,6 +96,6 @@ def test_a_split_without_events_is_refused(world: Any) -> None:
 
 
 def test_towers_of_another_catalogue_are_refused(world: Any) -> None:
-    towers = SimpleNamespace(item_vectors=np.zeros((3, 2), np.float32))
+    towers = SimpleNamespace(item_vectors=np.zeros((3, 2), np.float32), history_vectors=np.zeros((3, 2), np.float32))
     with pytest.raises(ValueError, match=r"must have 6 rows .* got 3"):
         TowerRecommender(world, towers, ALL)

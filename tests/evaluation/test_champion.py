@@ -20,7 +20,10 @@ class _ByCategory:
 
     def __init__(self, dataset: Dataset) -> None:
         self.n_codes = len(dataset.spec.category_vocab) + 1
-        self.item_vectors = self.encode_items(dataset.items)
+        self.item_vectors = self.history_vectors = self.encode_items(dataset.items)
+
+    def encode_history(self, items: ItemArrays) -> NDArray[np.float32]:
+        return self.encode_items(items)
 
     def encode_items(self, items: ItemArrays) -> NDArray[np.float32]:
         vectors = np.zeros((len(items.ids), self.n_codes), np.float32)
@@ -29,11 +32,11 @@ class _ByCategory:
         return vectors
 
     def query_vectors(
-        self, dataset: Dataset, item_vectors: Any, user_rows: Any, history_end: Any, query_time: Any, device: Any
+        self, dataset: Dataset, history_vectors: Any, user_rows: Any, history_end: Any, query_time: Any, device: Any
     ) -> NDArray[np.float32]:
         starts = dataset.events.offsets[user_rows]
         items = [dataset.events.item[start:end] for start, end in zip(starts, history_end, strict=True)]
-        return np.stack([item_vectors[rows].sum(axis=0) for rows in items])
+        return np.stack([history_vectors[rows].sum(axis=0) for rows in items])
 
 
 @pytest.fixture(scope="module")

@@ -1,49 +1,104 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
 from recsys.features import Dataset
-from recsys.model.examples import Batches, training_examples
+from recsys.model.examples import Batch, Batches, Task, task_of, training_examples
 
 
-def test_every_training_pair_is_one_example_of_its_user(world: Dataset) -> None:
+def _pass(world: Dataset, task: Task = "next", length: int = 8, n_negatives: int = 0, seed: int = 1) -> list[Batch]:
+    """One pass over a world whose windows fill whole batches of one."""
+    batches = Batches(world, training_examples(world), length, n_negatives=n_negatives, task=task)
+    generator = np.random.default_rng(seed)
+    found, n_events = [], 0
+    for batch in batches.epoch(generator, 1, 10_000):
+        found.append(batch)
+        n_events += int((np.asarray(batch["history"]) > 0).sum())
+        if n_events == len(training_examples(world).positions):
+            return found
+    raise AssertionError("a pass never ended")
+
+
+def _targets(found: list[Batch]) -> NDArray[np.int64]:
+    return np.concatenate([np.asarray(batch["target"]) for batch in found])
+
+
+def test_every_training_pair_is_one_target(world: Dataset) -> None:
     examples = training_examples(world)
     events = world.events
-    pairs = set(zip(examples.user_rows.tolist(), events.item[examples.positions].tolist(), strict=True))
-    assert len(pairs) == len(examples) == int((events.positive & (events.split == 0)).sum())
-    offsets = world.events.offsets
-    assert (offsets[examples.user_rows] <= examples.positions).all()
-    assert (examples.positions < offsets[examples.user_rows + 1]).all()
+    positive = np.flatnonzero(np.asarray(events.positive) & (np.asarray(events.split) == 0))
+    users = np.searchsorted(events.offsets, positive, side="right")
+    pairs = set(zip(users.tolist(), events.item[positive].tolist(), strict=True))
+    assert len(examples) == len(pairs)
+    assert (examples.positions == positive).all()
 
 
-def test_epochs_are_shuffled_anew_and_reproducible(world: Dataset) -> None:
-    batches = Batches(world, training_examples(world), length=4, full=True)
+def test_an_item_met_again_is_history_but_no_target(world: Dataset) -> None:
+    items = np.array(world.events.item)
+    start = int(world.events.offsets[0])
+    items[start + 1] = items[start]
+    examples = training_examples(replace(world, events=replace(world.events, item=items)))
+    assert examples.weights[0] > 0
+    assert examples.weights[1] == 0
+
+
+@pytest.mark.parametrize("task", ["next", "later", "any"])
+def test_a_pass_holds_every_target_once(world: Dataset, task: Task) -> None:
+    expected = np.bincount(world.events.item[training_examples(world).positions], minlength=len(world.items.ids))
+    assert (np.bincount(_targets(_pass(world, task)), minlength=len(world.items.ids)) == expected).all()
+
+
+def test_passes_are_cut_anew_and_reproducible(world: Dataset) -> None:
+    batches = Batches(world, training_examples(world), 4, n_negatives=0, task="next")
     generator, again = np.random.default_rng(1), np.random.default_rng(1)
-    first = np.concatenate([np.asarray(batch["target"]) for batch in batches.epoch(generator, 64, 0)])
-    second = np.concatenate([np.asarray(batch["target"]) for batch in batches.epoch(generator, 64, 0)])
-    repeated = np.concatenate([np.asarray(batch["target"]) for batch in batches.epoch(again, 64, 0)])
-    assert (first == repeated).all()
-    assert (first != second).any()
+    first, second, repeated = (_targets(list(batches.epoch(g, 64, 20))) for g in (generator, generator, again))
+    assert len(first) == len(repeated) and (first == repeated).all()
+    assert len(first) != len(second) or (first != second).any()
 
 
-def test_histories_never_reach_the_target(world: Dataset) -> None:
-    batches = Batches(world, training_examples(world), length=50, full=True)
-    for batch in batches.epoch(np.random.default_rng(1), 64, 0):
-        assert not (np.asarray(batch["history"]) == np.asarray(batch["target"])[:, None] + 1).any()
+def test_a_target_answers_its_own_slot_or_an_earlier_one_of_its_window(world: Dataset) -> None:
+    for batch in _pass(world, "next"):
+        history, slots = np.asarray(batch["history"]), np.asarray(batch["slots"])
+        assert (history.ravel()[slots] == np.asarray(batch["target"]) + 1).all()
+    for batch in _pass(world, "later"):
+        history, slots = np.asarray(batch["history"]), np.asarray(batch["slots"])
+        own = np.flatnonzero(history.ravel())
+        assert (slots <= own).all()
+        assert (history.ravel()[slots] > 0).all()
+        assert (slots // history.shape[1] == own // history.shape[1]).all()
 
 
 def test_sampled_batches_address_the_same_items_as_full_ones(world: Dataset) -> None:
-    examples = training_examples(world)
-    chosen = np.arange(40)
-    full = Batches(world, examples, length=6, full=True).batch(chosen, examples.positions[chosen])
-    sampled = Batches(world, examples, length=6, full=False).batch(chosen, examples.positions[chosen])
-    ids = np.asarray(sampled["items"]["id"])  # type: ignore[call-overload]
-    with_padding = np.concatenate([[0], ids])
-    vocab = np.concatenate([[0], world.items.vocab])
-    assert (with_padding[sampled["history"]] == vocab[full["history"]]).all()
-    assert (ids[sampled["target"]] == world.items.vocab[full["target"]]).all()
+    for full, sampled in zip(_pass(world), _pass(world, n_negatives=3), strict=True):
+        with_padding = np.concatenate([[0], np.asarray(sampled["items"]["id"])])  # type: ignore[call-overload]
+        vocab = np.concatenate([[0], world.items.vocab])
+        assert (with_padding[sampled["history"]] == vocab[full["history"]]).all()
+        assert (with_padding[1:][sampled["target"]] == vocab[1:][full["target"]]).all()
 
 
-def test_sampling_probability_is_the_share_of_training_targets(world: Dataset) -> None:
+def test_log_inclusion_is_the_chance_to_be_in_the_sample(world: Dataset) -> None:
     examples = training_examples(world)
-    batch = Batches(world, examples, length=6, full=False).batch(np.arange(5), examples.positions[:5])
-    counts = world.items.train_count[np.asarray(batch["target_id"])]
-    assert np.allclose(batch["sampling_probability"], counts / len(examples))
+    batches = Batches(world, examples, 8, n_negatives=5, task="next")
+    counts = np.bincount(world.events.item[examples.positions], minlength=len(world.items.ids))
+    batch = next(iter(batches.epoch(np.random.default_rng(0), 64, 1)))
+    share = counts[np.asarray(batch["items"]["id"]) - 1] / counts.sum()  # type: ignore[call-overload]
+    n_slots, n_items = np.asarray(batch["history"]).size, len(world.items.ids)
+    by_hand = 1 - (1 - share) ** n_slots * (1 - 1 / n_items) ** 5
+    assert np.allclose(np.exp(batch["log_inclusion"]), by_hand, atol=1e-5)
+
+
+def _held(world: Dataset, per_user: int, *, among: bool) -> Dataset:
+    """Hold out events of every user: their last ones, or some from among the others."""
+    split = np.zeros(len(world.events.item), np.int8)
+    for stop in world.events.offsets[1:]:
+        last = slice(stop - per_user - 4, stop - 4) if among else slice(stop - per_user, stop)
+        split[last] = 1
+    return replace(world, events=replace(world.events, split=split))
+
+
+def test_the_task_is_what_the_held_out_events_ask_for(world: Dataset) -> None:
+    assert task_of(_held(world, 1, among=False), 1) == "next"
+    assert task_of(_held(world, 3, among=False), 1) == "later"
+    assert task_of(_held(world, 2, among=True), 1) == "any"

@@ -1,34 +1,100 @@
 import math
 
+import numpy as np
 import pytest
 
+from recsys.config import ModelConfig
 from recsys.model._tensorflow import tf
-from recsys.model.retrieval import FullSoftmax, in_batch_softmax
+from recsys.model.query_tower import QueryTower
+from recsys.model.retrieval import CandidateSoftmax
+from recsys.model.sizes import Sizes
+
+SIZES = Sizes(
+    dim=8, history_length=6, n_item_ids=9, n_user_ids=5, n_categories=3, n_creators=2, n_languages=2,
+    n_demographics=(3,), n_devices=2, max_categories=2, text_dim=2, numeric_dim=2,
+)  # fmt: skip
 
 
-def test_sampling_correction_subtracts_the_log_of_the_probability() -> None:
-    # Logits: query 0 scores (1, 0), query 1 scores (0, 1). With q = (0.5, 0.25), -log q adds log 2 and log 4:
-    # row 0: (1 + log 2, log 4), row 1: (log 2, 1 + log 4). Loss = sum of log(1 + exp(other - own)).
-    loss = in_batch_softmax(1.0)(
-        tf.eye(2),
-        tf.eye(2),
-        sample_weight=tf.ones(2),
-        candidate_sampling_probability=tf.constant([0.5, 0.25]),
-        candidate_ids=tf.constant([7, 8]),
+def test_the_whole_catalogue_gives_the_full_softmax_weighed() -> None:
+    queries, items = tf.constant([[2.0], [2.0]]), tf.constant([[1.0], [0.0]])
+    loss = CandidateSoftmax()(queries, items, tf.constant([0, 1]), tf.zeros(2), tf.constant([1.0, 3.0]))
+    assert float(loss) == pytest.approx(math.log(1 + math.exp(-2)) + 3 * math.log(1 + math.exp(2)), rel=1e-5)
+
+
+def test_a_sampled_negative_stands_for_one_over_its_probability_and_the_target_for_itself() -> None:
+    # Query 0 scores (1, 0) and owns the first, query 1 scores (0, 1) and owns the second; inclusion (0.5, 0.25).
+    loss = CandidateSoftmax()(
+        tf.eye(2), tf.eye(2), tf.constant([0, 1]), tf.math.log(tf.constant([0.5, 0.25])), tf.ones(2)
     )
-    own, rare = 1 + math.log(2), 1 + math.log(4)
-    by_hand = math.log(1 + math.exp(math.log(4) - own)) + math.log(1 + math.exp(math.log(2) - rare))
+    by_hand = math.log(1 + math.exp(0 - 1) / 0.25) + math.log(1 + math.exp(0 - 1) / 0.5)
     assert float(loss) == pytest.approx(by_hand, rel=1e-5)
 
 
-def test_accidental_hits_are_no_negatives() -> None:
-    same = tf.ones([2, 2])
-    arguments = {"sample_weight": tf.ones(2), "candidate_sampling_probability": tf.constant([0.5, 0.5])}
-    assert float(in_batch_softmax(1.0)(same, same, candidate_ids=tf.constant([3, 3]), **arguments)) == pytest.approx(0)
-    assert float(in_batch_softmax(1.0)(same, same, candidate_ids=tf.constant([3, 4]), **arguments)) > 1
+def test_the_sampled_sum_estimates_the_sum_over_the_catalogue() -> None:
+    generator = np.random.default_rng(0)
+    scores, inclusion = generator.normal(size=40), generator.uniform(0.2, 0.9, 40)
+    queries, target = tf.ones([1, 1]), 0
+    estimates = []
+    for _ in range(400):
+        chosen = np.flatnonzero((generator.random(40) < inclusion) | (np.arange(40) == target))
+        loss = CandidateSoftmax()(
+            queries,
+            tf.constant(scores[chosen, None], tf.float32),
+            tf.constant([0]),
+            tf.constant(np.log(inclusion[chosen]), tf.float32),
+            tf.ones(1),
+        )
+        estimates.append(math.exp(float(loss) + scores[target]))
+    assert np.mean(estimates) == pytest.approx(np.exp(scores).sum(), rel=0.03)
 
 
-def test_full_softmax_divides_by_temperature_and_weighs_examples() -> None:
-    queries, items = tf.constant([[1.0], [1.0]]), tf.constant([[1.0], [0.0]])
-    loss = FullSoftmax(0.5)(queries, items, tf.constant([0, 1]), tf.constant([1.0, 3.0]))
-    assert float(loss) == pytest.approx(math.log(1 + math.exp(-2)) + 3 * math.log(1 + math.exp(2)), rel=1e-5)
+def _window(n_slots: int) -> dict[str, "tf.Tensor"]:
+    generator = np.random.default_rng(3)
+    hours = np.cumsum(generator.exponential(30, (2, n_slots)), axis=1)
+    return {
+        "history_vectors": tf.constant(generator.normal(size=(2, n_slots, 8)), tf.float32),
+        "history_kinds": tf.constant(generator.integers(1, 4, (2, n_slots)), tf.int32),
+        "hours": tf.constant(hours, tf.float32),
+        "context": tf.constant(generator.integers(0, 2, (2, n_slots, 3)), tf.int32),
+        "user": tf.constant([1, 0]),
+        "demographics": tf.constant([[1], [2]]),
+    }
+
+
+def _tower(*, ordered: bool) -> QueryTower:
+    tf.keras.utils.set_random_seed(1)
+    tower = QueryTower(ModelConfig(), SIZES, ordered)
+    tower.windows(_window(6))
+    for variable in tower.trainable_variables:  # many start at zero, where a mistake would not show
+        variable.assign_add(tf.random.normal(variable.shape, stddev=0.3, seed=5))
+    return tower
+
+
+@pytest.mark.parametrize("slot", [0, 1, 4])
+def test_a_slot_of_a_window_is_the_query_at_that_moment(slot: int) -> None:
+    tower, window = _tower(ordered=True), _window(6)
+    hours = window["hours"].numpy()
+    gaps = np.clip(np.floor(np.log2(np.maximum(hours[:, slot : slot + 1] - hours[:, :slot], 0.5))) + 2, 1, 15)
+    pad = ((0, 0), (6 - slot, 0))
+    alone = tower(
+        {
+            "history_vectors": np.pad(window["history_vectors"][:, :slot], (*pad, (0, 0))),
+            "history_kinds": np.pad(window["history_kinds"][:, :slot], pad),
+            "history_gaps": np.pad(gaps, pad).astype(np.int32),
+            "context": window["context"][:, slot],
+            "user": window["user"],
+            "demographics": window["demographics"],
+        }
+    )
+    assert np.allclose(tower.windows(window)[:, slot], alone, atol=1e-5)
+
+
+def test_without_order_a_slot_sees_all_others_and_never_itself() -> None:
+    tower, window = _tower(ordered=False), _window(5)
+    before = tower.windows(window).numpy()
+    changed = window["history_vectors"].numpy().copy()
+    changed[:, 2] += 1.0
+    after = tower.windows({**window, "history_vectors": tf.constant(changed)}).numpy()
+    assert np.allclose(before[:, 2], after[:, 2], atol=1e-6)
+    others = [0, 1, 3, 4]
+    assert (np.abs(before[:, others] - after[:, others]).max(axis=2) > 1e-3).all()

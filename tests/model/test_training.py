@@ -45,7 +45,7 @@ def test_loss_falls_and_every_epoch_is_reported(trained: tuple[TrainingResult, P
 def test_model_beats_popularity_on_test(trained: tuple[TrainingResult, Path, list[int]], world: Dataset) -> None:
     towers, held = ExportedTowers.load(trained[1]), heldout(world, 2)
     queries = towers.query_vectors(
-        world, towers.item_vectors, held.user_rows, held.history_end, held.query_time, held.device
+        world, towers.history_vectors, held.user_rows, held.history_end, held.query_time, held.device
     )
     popularity = world.items.train_count.astype(np.float32)[:, None]
     everyone = np.ones((len(held.user_rows), 1), np.float32)
@@ -83,8 +83,8 @@ def test_query_vectors_do_not_depend_on_the_batch_size(
 ) -> None:
     towers, held = ExportedTowers.load(trained[1]), heldout(world, 2)
     arguments = (held.user_rows, held.history_end, held.query_time, held.device)
-    whole = towers.query_vectors(world, towers.item_vectors, *arguments)
-    assert np.allclose(whole, towers.query_vectors(world, towers.item_vectors, *arguments, batch=7), atol=1e-4)
+    whole = towers.query_vectors(world, towers.history_vectors, *arguments)
+    assert np.allclose(whole, towers.query_vectors(world, towers.history_vectors, *arguments, batch=7), atol=1e-4)
 
 
 def test_same_seed_gives_the_same_vectors(config: Config, make: Callable[..., Dataset], tmp_path: Path) -> None:
@@ -109,6 +109,18 @@ def test_diverging_training_names_step_and_learning_rate(config: Config, world: 
     broken = replace(world, items=replace(world.items, text=np.full_like(world.items.text, np.nan)))
     with pytest.raises(TrainingError, match=r"step 1 .*learning_rate = 0\.005"):
         train(config, broken, tmp_path, _ignore)
+
+
+def test_windows_without_a_target_teach_nothing_and_break_nothing(
+    config: Config, make: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    world = make(30, 12, 10)
+    items = np.array(world.events.item)
+    for start, stop in zip(world.events.offsets[:-1], world.events.offsets[1:], strict=True):
+        items[start:stop] = items[start]  # after the first event nobody meets anything new
+    again = replace(world, events=replace(world.events, item=items))
+    result = train(_settings(config, batch_size=2, history_length=2, epochs=1), again, tmp_path, _ignore)
+    assert np.isfinite(result.history[0]["loss"])
 
 
 def test_loading_a_folder_without_towers_says_so(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_diverged_trial_fails_and_the_study_goes_on(tmp_path: Path, config: Co
 
 
 def test_a_real_divergence_is_told_with_its_learning_rate(tmp_path: Path, config: Config, world: Dataset) -> None:
-    hot = config.model_copy(update={"model": config.model.model_copy(update={"temperature": 1e-30})})
+    hot = config.model_copy(update={"model": config.model.model_copy(update={"l2": 1e38})})
     study = _study(tmp_path)
     assert _try(study, hot, world, train) == "failed"
     assert "the loss is" in study.trials()[0].reason

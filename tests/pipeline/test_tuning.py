@@ -74,11 +74,14 @@ def runs_of(config: Config) -> list[Run]:
 def test_the_best_settings_become_the_next_trainings(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     # The current learning rate is far too low for two epochs, so that something beats it.
     config = config_of(world, "adopts", n_trials=2, space={"learning_rate": FloatRange(low=5e-3, high=2e-2)})
+    slow = ModelConfig(dim=16, epochs=2, history_length=10, batch_size=64, learning_rate=1e-5)
+    slow.model_fields_set.discard("learning_rate")  # as if it were the default, which may be searched
+    config = config.model_copy(update={"model": slow})
     study = opened(world, config)
     assert pipeline.plan_trials(config, study) == [0, 1]
     ended = [pipeline.run_trial(config, study) for _ in range(2)]
     assert [trial["state"] for trial in ended] == ["complete", "complete"]
-    assert ended[0]["settings"] == {"learning_rate": 1e-3}
+    assert ended[0]["settings"] == {"learning_rate": 1e-5}
     assert pipeline.run_trial(config, study)["state"] == "idle"
     outcome = pipeline.adopt_best(config, study)
     assert outcome["adopted"] and outcome["trial"] == 1
@@ -138,7 +141,7 @@ def test_a_killed_trial_is_resumed_and_its_run_marked_failed(world: World, start
 
 @pytest.mark.slow
 def test_one_call_searches_and_a_log_gets_a_line_for_each_trial(world: World) -> None:
-    diverging = {"temperature": {"kind": "float", "low": 1e-30, "high": 2e-30}}
+    diverging = {"learning_rate": {"kind": "float", "low": 1e38, "high": 2e38}}
     config = config_of(world, "one-call", n_trials=2, space=diverging)
     out = io.StringIO()
     outcome = pipeline.tune(config, None, "cli", Console(file=out, width=100))

@@ -112,7 +112,8 @@ def write_towers(folder: Path, dataset: Dataset) -> None:
             helper.make_node("MatMul", ["numeric", "wn"], ["b"]),
             helper.make_node("Gather", ["wi", "id"], ["c"], axis=0),
             helper.make_node("Add", ["a", "b"], ["d"]),
-            helper.make_node("Add", ["d", "c"], ["item"]),
+            helper.make_node("Add", ["d", "c"], ["e"]),
+            helper.make_node("Concat", ["e", "e"], ["item"], axis=1),
         ],
         "item",
         [
@@ -123,7 +124,7 @@ def write_towers(folder: Path, dataset: Dataset) -> None:
             value("text", f32, "N", text),
             value("numeric", f32, "N", numeric),
         ],
-        [value("item", f32, "N", DIM)],
+        [value("item", f32, "N", 2 * DIM)],
         [
             constant("wt", text, DIM),
             constant("wn", numeric, DIM),
@@ -133,8 +134,11 @@ def write_towers(folder: Path, dataset: Dataset) -> None:
     for name, graph in (("query", query), ("item", item)):
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         onnx.save(model, folder / f"{name}.onnx")
-    np.save(folder / "item_vectors.npy", np.zeros((len(dataset.items.ids), DIM), np.float32))
-    np.save(folder / "item_vectors.npy", ExportedTowers.load(folder).encode_items(dataset.items))
+    for name in ("item_vectors", "history_vectors"):
+        np.save(folder / f"{name}.npy", np.zeros((len(dataset.items.ids), DIM), np.float32))
+    vectors = ExportedTowers.load(folder).encode_items(dataset.items)
+    for name in ("item_vectors", "history_vectors"):
+        np.save(folder / f"{name}.npy", vectors)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,65 @@
+"""Pooling of histories by learned weights of place, event kind, age and content: one at a time, or a whole window."""
+
+from recsys.model._tensorflow import tf
+from recsys.model.sizes import N_KINDS, Sizes
+
+N_HEADS = 4  # poolings: one may follow the last event, another the last session, another lasting taste
+N_GAPS = 16  # log2 buckets of hours, 0 is padding: see `features.histories`
+_MASKED = -1e9  # logit of what may not be seen; exp of it is 0 in float32
+_SLOPES = (1.0, 0.3, 0.08, 0.01)  # how fast each head forgets at the start, per event
+
+
+class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
+    """Average history vectors [.., D] under N_HEADS softmax weightings; all zeros for an empty history.
+
+    A weight's logit is the sum of learned terms for the events in between, the event's kind, its age and its content.
+    With `ordered` false, place and age say nothing and every event counts alike but for kind and content.
+    """
+
+    def __init__(self, sizes: Sizes, ordered: bool) -> None:
+        super().__init__(name="history_pooling")
+        length = sizes.history_length
+        self._ordered = ordered
+        self._content = tf.keras.layers.Dense(N_HEADS, use_bias=False, kernel_initializer="zeros")
+        self._kinds = self.add_weight("kinds", [N_KINDS, N_HEADS], initializer="zeros")
+        if ordered:
+            start = [[-slope * place for slope in _SLOPES] for place in range(length)]
+            self._places = self.add_weight("places", [length, N_HEADS], initializer=tf.constant_initializer(start))
+            self._gaps = self.add_weight("gaps", [N_GAPS, N_HEADS], initializer="zeros")
+
+    def call(self, vectors: "tf.Tensor", kinds: "tf.Tensor", gaps: "tf.Tensor") -> "tf.Tensor":
+        """Return [B, heads x D] of one history each: vectors [B, L, D], right-aligned; kinds and gaps int32[B, L]."""
+        logits = self._content(vectors) + tf.gather(self._kinds, kinds)
+        if self._ordered:
+            logits += self._places[::-1] + tf.gather(self._gaps, gaps)
+        present = tf.cast(kinds > 0, tf.float32)[..., tf.newaxis]
+        weights = tf.nn.softmax(logits + (1.0 - present) * _MASKED, axis=1) * present
+        pooled = tf.matmul(weights, vectors, transpose_a=True)  # [B, heads, D]
+        return tf.reshape(pooled, [-1, N_HEADS * vectors.shape[-1]])
+
+    def windows(self, vectors: "tf.Tensor", kinds: "tf.Tensor", hours: "tf.Tensor", seen: "tf.Tensor") -> "tf.Tensor":
+        """Return [B, T, heads x D]: for each slot of a window, the pooling of those it may see.
+
+        `vectors` [B, T, D], `kinds` int32[B, T], `hours` float32[B, T] (only differences count), `seen` float32[B, T,
+        T] is 1 where the row's slot may see the column's. With `seen` lower triangular, row t equals `call` on slots
+        0..t-1.
+        """
+        logits = self._content(vectors) + tf.gather(self._kinds, kinds)  # [B, T, heads]
+        logits = tf.transpose(logits, [0, 2, 1])[:, :, tf.newaxis]  # [B, heads, 1, T]
+        if self._ordered:
+            slot = tf.range(tf.shape(kinds)[1])
+            between = tf.maximum(slot[:, tf.newaxis] - slot - 1, 0)
+            logits += tf.transpose(tf.gather(self._places, between), [2, 0, 1])
+            gaps = gap_bucket(hours[:, :, tf.newaxis] - hours[:, tf.newaxis])
+            logits += tf.transpose(tf.gather(self._gaps, gaps), [0, 3, 1, 2])
+        seen = seen[:, tf.newaxis]
+        weights = tf.nn.softmax(logits + (1.0 - seen) * _MASKED, axis=-1) * seen  # [B, heads, T, T]
+        pooled = tf.matmul(weights, vectors[:, tf.newaxis])  # [B, heads, T, D]
+        shape = tf.shape(kinds)
+        return tf.reshape(tf.transpose(pooled, [0, 2, 1, 3]), [shape[0], shape[1], N_HEADS * vectors.shape[-1]])
+
+
+def gap_bucket(hours: "tf.Tensor") -> "tf.Tensor":
+    """Return the bucket 1..15 of ages in hours, as `features.histories` numbers them."""
+    exponent = tf.math.log(tf.maximum(hours, 0.5)) / tf.math.log(2.0)
+    return tf.clip_by_value(tf.cast(tf.floor(exponent), tf.int32) + 2, 1, N_GAPS - 1)

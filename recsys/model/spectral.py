@@ -1,0 +1,76 @@
+"""Where item vectors start: the leading singular vectors of who was met with, or after, what.
+
+A tower that starts there already recommends about as well as a linear model of the same width; training refines it
+instead of finding it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+from sklearn.utils.extmath import randomized_svd
+
+from recsys.features import Dataset
+from recsys.model.examples import Examples, Task
+
+_REACH = 8  # events back that count as having led to one; the k-th counts 1 / k
+_N_ITERATIONS = 4  # power iterations: enough for a start
+_START_NORM = 0.5  # mean length of candidate vectors, beside queries of length sqrt(D)
+
+
+def starting_vectors(
+    dataset: Dataset, examples: Examples, task: Task, dim: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return candidate and history vectors float32[n_items, dim] of items; zeros for items without events.
+
+    For `any`, the singular vectors of the user-item matrix, each entry divided by the roots of its row's and column's
+    sums (Shen et al. 2021, the ideal low-pass filter); else those of the item-item matrix of what followed what. A
+    candidate's vector grows with the root of its popularity. Beyond the matrix's rank, dimensions are zero.
+    """
+    matrix = _meetings(dataset, examples) if task == "any" else _followers(dataset, examples)
+    rows, columns = (np.asarray(matrix.sum(axis=axis), np.float64).ravel() for axis in (1, 0))
+    balanced = csr_array(diags_array(_inverse_root(rows)) @ matrix @ diags_array(_inverse_root(columns)))
+    rank = min(dim, min(balanced.shape) - 1)
+    n_items = len(dataset.items.ids)
+    candidates, past = np.zeros((n_items, dim), np.float32), np.zeros((n_items, dim), np.float32)
+    if rank < 1:
+        return candidates, past
+    left, sizes, right = randomized_svd(balanced, rank, n_iter=_N_ITERATIONS, random_state=seed)
+    scale = np.sqrt(sizes)
+    candidates[:, :rank] = right.T * scale * np.sqrt(columns)[:, None]
+    past[:, :rank] = (
+        right.T * _inverse_root(columns)[:, None] if task == "any" else left * _inverse_root(rows)[:, None]
+    ) * scale
+    return _scaled(candidates), _scaled(past)
+
+
+def _scaled(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=1)
+    return vectors * np.float32(_START_NORM / norms[norms > 0].mean()) if norms.any() else vectors
+
+
+def _meetings(dataset: Dataset, examples: Examples) -> csr_array:
+    users = np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets))
+    shape = (len(examples.offsets) - 1, len(dataset.items.ids))
+    matrix = csr_array((np.ones(len(users), np.float32), (users, _items(dataset, examples))), shape=shape)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1.0
+    return matrix
+
+
+def _followers(dataset: Dataset, examples: Examples) -> csr_array:
+    items, n_items = _items(dataset, examples), len(dataset.items.ids)
+    users = np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets))
+    total = csr_array((n_items, n_items), dtype=np.float32)
+    for back in range(1, min(_REACH, len(items) - 1) + 1):
+        same = users[back:] == users[:-back]
+        pairs = (items[:-back][same], items[back:][same])
+        total = total + csr_array((np.full(same.sum(), 1.0 / back, np.float32), pairs), shape=(n_items, n_items))
+    return csr_array(total)
+
+
+def _items(dataset: Dataset, examples: Examples) -> NDArray[np.int32]:
+    return np.asarray(dataset.events.item)[examples.positions]
+
+
+def _inverse_root(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(sums > 0, 1.0 / np.sqrt(np.maximum(sums, 1e-12)), 0.0)
