@@ -128,7 +128,7 @@ class FeaturesConfig(_Frozen):
     test_fraction: float = Field(default=0.1, gt=0, lt=0.5, description="last share of positive events, by time")
     window_days: int = Field(default=0, ge=0, description="days of history a training run reads; 0 reads all")
     user_columns: tuple[str, ...] = ("age", "gender", "location", "occupation")
-    text_dim: int = Field(default=32, ge=1)
+    text_dim: int = Field(default=128, ge=1)
     max_categories: int = Field(default=6, ge=1)
 
 

@@ -9,6 +9,7 @@ from recsys.features.encode import encode_items, encode_users
 from recsys.features.heldout import Heldout, heldout
 from recsys.features.histories import HistoryBatch, context_of, histories
 from recsys.features.protocols import GIVEN
+from recsys.features.ridge import ridge_regression, rows_to_regress
 from recsys.features.segments import SEGMENT_COLUMNS, Segments
 from recsys.features.spec import FeatureSpec
 from recsys.features.split import TEST, TRAIN, VALIDATION
@@ -40,5 +41,7 @@ __all__ = [
     "histories",
     "load_dataset",
     "reindex",
+    "ridge_regression",
+    "rows_to_regress",
     "without_test",
 ]

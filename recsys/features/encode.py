@@ -68,9 +68,15 @@ def labels(frame: pl.DataFrame, column: str) -> list[str | None]:
 
 
 def texts(items: pl.DataFrame) -> list[str]:
-    """Return each item's title, description and categories as one text."""
+    """Return each item's title, description, categories and creator, a name being one word, as one text."""
     pieces = items.select(
-        pl.concat_str(pl.col(TITLE), pl.col(DESCRIPTION), separator=" ", ignore_nulls=True).fill_null("")
+        pl.concat_str(
+            TITLE,
+            DESCRIPTION,
+            pl.lit("by_") + pl.col(CREATOR).str.replace_all(r"\W+", "_"),
+            separator=" ",
+            ignore_nulls=True,
+        )
     ).to_series()
     return [f"{text} {' '.join(names)}" for text, names in zip(pieces.to_list(), category_names(items), strict=True)]
 

@@ -11,6 +11,7 @@ from recsys.config import FeaturesConfig
 from recsys.features.dataset import category_names
 from recsys.features.encode import labels, raw_numeric, texts
 from recsys.features.spec import FeatureSpec
+from recsys.features.tastes import taste_vectors
 from recsys.features.text import TextModel
 from recsys.schema import CREATOR, DEVICE, ITEM_ID, LANGUAGE, PUBLISHED_AT, TIMESTAMP, USER_ID
 
@@ -57,7 +58,8 @@ def fit_spec(
 def fit_text(config: FeaturesConfig, train: pl.DataFrame, items: pl.DataFrame) -> TextModel:
     """Return the text model of the items that training users met or that were published by the end of train."""
     met = pl.col(ITEM_ID).is_in(train[ITEM_ID].unique().implode())
-    return TextModel.fit(texts(items.filter(met | (pl.col(PUBLISHED_AT) <= _end(train)))), config.text_dim)
+    items = items.filter(met | (pl.col(PUBLISHED_AT) <= _end(train)))
+    return TextModel.fit(texts(items), config.text_dim, taste_vectors(train, items, config.text_dim // 2))
 
 
 def _end(train: pl.DataFrame) -> datetime:

@@ -1,4 +1,9 @@
-"""Item texts as vectors: hashed TF-IDF reduced by truncated SVD (latent semantic analysis, Deerwester et al. 1990)."""
+"""Item texts as vectors: hashed TF-IDF reduced to what tells tastes apart and to what texts are about.
+
+Half of the dimensions are taught: the ridge regression, on words, of vectors that say who met an item. So a text nobody
+has met yet is placed where its words put it (Gantner et al. 2010, attribute-to-feature mappings). The other half is
+truncated SVD (latent semantic analysis, Deerwester et al. 1990), which needs no events.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,56 +16,84 @@ from scipy.sparse import csr_array, diags_array
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.utils.extmath import randomized_svd
 
-_N_HASHED = 2**14  # collisions stay rare for vocabularies of tens of thousands of words
+from recsys.features.ridge import ridge_regression, rows_to_regress
+
+_N_HASHED = 2**15  # collisions stay rare for vocabularies of ten thousand words
+_FEWEST_TEXTS = 2  # a word of one text says nothing of others
 _SEED = 17
 _N_ITERATIONS = 5  # power iterations, as many as TruncatedSVD does by default
 _SHORTEST = 1e-6  # a projection below this length is rounding noise: its direction means nothing
 _NEGLIGIBLE = 1e-5  # share of the largest singular value below which a float32 component is rounding noise
 
+Floats = NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class TextModel:
-    """Inverse document frequencies float32[2^14] and components float32[2^14, text_dim]."""
+    """Inverse document frequencies float32[2^15], `tastes` float32[2^15, t] and `topics` float32[2^15, s]."""
 
-    idf: NDArray[np.float32]
-    components: NDArray[np.float32]
+    idf: Floats
+    tastes: Floats
+    topics: Floats
 
     @classmethod
-    def fit(cls, texts: Sequence[str], dim: int) -> Self:
-        """Fit on training texts; dimensions beyond the rank of the texts are zero, so one text or none will do."""
+    def fit(cls, texts: Sequence[str], dim: int, targets: Floats | None = None) -> Self:
+        """Fit `dim` dimensions on training texts.
+
+        The first half of them, rounded down, are taught by `targets` [n_texts, dim // 2], rows of zeros where nothing
+        is known of a text; without targets they are zero. Dimensions beyond the rank of the texts are zero, so one text
+        or none will do.
+        """
         counts = _counts(texts)
         n_documents = np.bincount(counts.indices, minlength=_N_HASHED)
         idf = (np.log((1 + counts.shape[0]) / (1 + n_documents)) + 1).astype(np.float32)  # smoothed, as scikit-learn
-        components = np.zeros((_N_HASHED, dim), np.float32)
-        present = np.flatnonzero(n_documents)
-        rank = min(dim, counts.shape[0], len(present))
-        if rank > 0:
-            weighted = _unit_rows(counts @ diags_array(idf))[:, present]
-            _, sizes, transposed = randomized_svd(weighted, rank, n_iter=_N_ITERATIONS, random_state=_SEED)
-            components[present, :rank] = np.where(sizes > sizes[0] * _NEGLIGIBLE, transposed.T, 0)
-        return cls(idf, components)
+        if counts.shape[0] > _FEWEST_TEXTS:
+            idf[n_documents < _FEWEST_TEXTS] = 0
+        weighted = _unit_rows(counts @ diags_array(idf))
+        return cls(idf, _tastes(weighted, targets, dim // 2), _topics(weighted, dim - dim // 2))
 
-    def transform(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return float32[n, text_dim] with rows of length 1; an empty or wholly unknown text gives zeros."""
-        vectors = np.asarray(_unit_rows(_counts(texts) @ diags_array(self.idf)) @ self.components, np.float32)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit: NDArray[np.float32] = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > _SHORTEST)
-        return unit
+    def transform(self, texts: Sequence[str]) -> Floats:
+        """Return float32[n, text_dim]: tastes of any length, then topics of length 1; zeros for an unknown text."""
+        weighted = _unit_rows(_counts(texts) @ diags_array(self.idf))
+        tastes, topics = (np.asarray(weighted @ part, np.float32) for part in (self.tastes, self.topics))
+        lengths = np.linalg.norm(topics, axis=1, keepdims=True)
+        unit = np.divide(topics, lengths, out=np.zeros_like(topics), where=lengths > _SHORTEST)
+        return np.hstack([tastes, unit])
 
     def save(self, folder: Path) -> None:
-        """Write `text_idf.npy` and `text_components.npy`."""
-        np.save(folder / "text_idf.npy", self.idf, allow_pickle=False)
-        np.save(folder / "text_components.npy", self.components, allow_pickle=False)
+        """Write `text_idf.npy`, `text_tastes.npy` and `text_topics.npy`."""
+        for name in ("idf", "tastes", "topics"):
+            np.save(folder / f"text_{name}.npy", getattr(self, name), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        return cls(np.load(folder / "text_idf.npy"), np.load(folder / "text_components.npy"))
+        return cls(*(np.load(folder / f"text_{name}.npy") for name in ("idf", "tastes", "topics")))
+
+
+def _tastes(weighted: csr_array, targets: Floats | None, dim: int) -> Floats:
+    if targets is None or not dim:
+        return np.zeros((_N_HASHED, dim), np.float32)
+    rows = rows_to_regress(np.linalg.norm(targets, axis=1))
+    slopes, _ = ridge_regression(weighted[rows], targets[rows])
+    return slopes
+
+
+def _topics(weighted: csr_array, dim: int) -> Floats:
+    components = np.zeros((_N_HASHED, dim), np.float32)
+    present = np.flatnonzero(np.bincount(weighted.indices[weighted.data != 0], minlength=_N_HASHED))
+    rank = min(dim, weighted.shape[0], len(present))
+    if rank > 0:
+        _, sizes, transposed = randomized_svd(weighted[:, present], rank, n_iter=_N_ITERATIONS, random_state=_SEED)
+        components[present, :rank] = np.where(sizes > sizes[0] * _NEGLIGIBLE, transposed.T, 0)
+    return components
 
 
 def _counts(texts: Sequence[str]) -> csr_array:
     vectorizer = HashingVectorizer(n_features=_N_HASHED, norm=None, alternate_sign=False, dtype=np.float32)
-    return csr_array(vectorizer.transform(texts if len(texts) else [""])[: len(texts)])
+    counts = csr_array(vectorizer.transform(texts if len(texts) else [""])[: len(texts)])
+    counts.data = 1 + np.log(counts.data)  # a word's tenth mention says little more than its first
+    return counts
 
 
 def _unit_rows(matrix: csr_array) -> csr_array:

@@ -20,6 +20,7 @@ from recsys.model.inputs import item_inputs
 Task: TypeAlias = Literal["next", "later", "any"]
 Batch: TypeAlias = dict[str, NDArray[np.generic] | dict[str, NDArray[np.generic]]]
 
+_N_PARTS = 4  # queries of a window whose order says nothing, or that is asked for all that comes later
 _SHORTEST = 8  # windows are padded to 8, 16, 32, .. slots, so that short histories do not pay for long ones
 
 
@@ -152,35 +153,52 @@ class Batches:
         seconds = np.asarray(events.timestamp)[positions]
         items = np.where(inside, np.asarray(events.item)[positions] + 1, 0)
         weights = np.where(inside, self._examples.weights[examples], 0).astype(np.float32)
-        slots = np.flatnonzero(weights.ravel())
+        targets = np.flatnonzero(weights.ravel())
+        first = width - inside.sum(axis=1)  # [B], the first slot of each window
+        slots, asked = np.unique(self._asked(targets, width, first, generator), return_inverse=True)
         return {
             "history_kinds": np.where(inside, np.asarray(events.kind)[positions], 0).astype(np.int32),
+            "parts": ((np.arange(width) - first[:, None]) % _N_PARTS).astype(np.int32),
             "hours": ((seconds - seconds[:, -1:]) / 3600).astype(np.float32),
             "context": context_of(seconds.ravel(), np.asarray(events.device)[positions].ravel()).reshape(
                 *seconds.shape, 3
             ),
             "user": np.asarray(users.vocab)[user_rows].astype(np.int32),
             "demographics": np.asarray(users.demographics)[user_rows].astype(np.int32),
-            "slots": self._asked(slots, width, inside.sum(axis=1), generator),
-            "weight": weights.ravel()[slots],
-            **self._candidates(self._place[items], slots, generator),
+            "slots": slots.astype(np.int32),
+            "asked": asked.astype(np.int32),
+            "weight": weights.ravel()[targets],
+            **self._candidates(self._place[items], targets, generator),
         }
 
     def _asked(
-        self, slots: NDArray[np.intp], width: int, sizes: NDArray[np.int64], generator: np.random.Generator
-    ) -> NDArray[np.int32]:
-        """Return the slot whose query each target answers: its own, or for `later` any from its window's first on."""
-        if self._task != "later":
-            return slots.astype(np.int32)
-        first = slots // width * width + width - sizes[slots // width]
-        asked: NDArray[np.int32] = (first + generator.random(len(slots)) * (slots - first + 1)).astype(np.int32)
-        return asked
+        self, targets: NDArray[np.intp], width: int, first: NDArray[np.int64], generator: np.random.Generator
+    ) -> NDArray[np.intp]:
+        """Return the slot whose query each target, itself a slot, is asked of.
 
-    def _candidates(self, places: NDArray[np.int32], slots: NDArray[np.intp], generator: np.random.Generator) -> Batch:
+        `next`: its own. `any`: the first of its part, of which all see the same. `later`: one of a few slots drawn from
+        the window, at or before its own; the window's first where none is. Few queries for many targets save most of
+        the softmax.
+        """
+        if self._task == "next":
+            return targets
+        window, slot = targets // width, targets % width
+        start = first[window]
+        if self._task == "any":
+            return np.asarray(window * width + start + (slot - start) % _N_PARTS)
+        places = first[:, None] + generator.random((len(first), _N_PARTS)) * (width - first[:, None])
+        drawn = np.sort(places.astype(np.int64), axis=1)[window]
+        n_before = (drawn <= slot[:, None]).sum(axis=1)
+        chosen = (generator.random(len(targets)) * n_before).astype(np.int64)
+        return np.asarray(window * width + np.where(n_before, drawn[np.arange(len(targets)), chosen], start))
+
+    def _candidates(
+        self, places: NDArray[np.int32], targets: NDArray[np.intp], generator: np.random.Generator
+    ) -> Batch:
         """Return `history`, `target` and `log_inclusion`; and `items` where only a sample is scored."""
-        targets = places.ravel()[slots] - 1
         if not self._n_negatives:
-            return {"history": places, "target": targets, "log_inclusion": np.zeros(len(self._rows), np.float32)}
+            certain = np.zeros(len(self._rows), np.float32)
+            return {"history": places, "target": places.ravel()[targets] - 1, "log_inclusion": certain}
         drawn = generator.integers(0, len(self._rows), self._n_negatives)
         rows, inverse = np.unique(np.concatenate([[-1], places.ravel() - 1, drawn]), return_inverse=True)
         history = inverse[1 : 1 + places.size].reshape(places.shape).astype(np.int32)
@@ -188,7 +206,7 @@ class Batches:
         missed = places.size * np.log1p(-self._share[rows]) + self._n_negatives * np.log1p(-self._drawn[rows])
         return {
             "history": history,
-            "target": history.ravel()[slots] - 1,
+            "target": history.ravel()[targets] - 1,
             "log_inclusion": np.log(-np.expm1(missed)).astype(np.float32),
             "items": item_inputs(self._dataset.items, self._rows[rows]),
         }

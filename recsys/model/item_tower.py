@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recsys.config import ModelConfig
 from recsys.model._tensorflow import tf
+from recsys.model.content_start import ContentWeights, Floats
 from recsys.model.sizes import Sizes
 
 _FEW = 256  # categories up to which counting them is cheaper than looking each up
@@ -25,14 +29,18 @@ class ItemTower(tf.keras.layers.Layer):  # type: ignore[misc]
         self._id_dropout = config.id_dropout
         self.candidate = ItemEncoder("candidate", config, sizes)
         self.past = ItemEncoder("past", config, sizes)
-        self._norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
         """Return candidate vectors beside history vectors, float32[N, 2 D]."""
         if training:
             inputs = {**inputs, "id": mask_ids(inputs["id"], self._id_dropout)}
-        past = self._norm(self.past(inputs, training=training))
-        return tf.concat([self.candidate(inputs, training=training), past], axis=1)
+        encoders = (self.candidate, self.past)
+        return tf.concat([encoder(inputs, training=training) for encoder in encoders], axis=1)
+
+    def start(self, vocab: NDArray[np.int32], ids: Floats, content: ContentWeights) -> None:
+        """Set where training starts: of items `vocab` [N] the id vectors [N, 2 D], of contents the weights to 2 D."""
+        for number, encoder in enumerate((self.candidate, self.past)):
+            encoder.start(vocab, ids, content, slice(number * encoder.dim, (number + 1) * encoder.dim))
 
 
 class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -40,6 +48,7 @@ class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, name: str, config: ModelConfig, sizes: Sizes) -> None:
         super().__init__(name=name)
+        self.dim = sizes.dim
         self.ids = embedding(sizes.n_item_ids, sizes.dim, "ids")
         self._categories = embedding(sizes.n_categories, sizes.dim, "categories")
         self._creators = embedding(sizes.n_creators, sizes.dim, "creators")
@@ -62,6 +71,22 @@ class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         refined = self._out(self._drop(self._hidden(content), training=training))
         return embed_known(self.ids, inputs["id"]) + content + refined
 
+    def start(self, vocab: NDArray[np.int32], ids: Floats, content: ContentWeights, half: slice) -> None:
+        """Set id vectors [N, ..] and content weights to columns `half` of those given."""
+        known = np.flatnonzero(vocab)
+        table = np.zeros_like(self.ids.embeddings)
+        table[vocab[known]] = ids[known, half]
+        for variable, value in (
+            (self.ids.embeddings, table),
+            (self._categories.embeddings, content.categories[:, half]),
+            (self._creators.embeddings, content.creators[:, half]),
+            (self._languages.embeddings, content.languages[:, half]),
+            (self._text.kernel, content.text[:, half]),
+            (self._numeric.kernel, content.numeric[:, half]),
+            (self._numeric.bias, content.bias[half]),
+        ):
+            variable.assign(value)
+
 
 def mask_ids(ids: "tf.Tensor", share: float) -> "tf.Tensor":
     """Set a random share of the ids [N] to 0, unknown."""
@@ -79,8 +104,8 @@ def embedding(n_rows: int, dim: int, name: str) -> "tf.keras.layers.Embedding":
 
 
 def _start() -> "tf.keras.initializers.Initializer":
-    # Small beside the start that ids get from the data, so that content speaks once it has learned something.
-    return tf.keras.initializers.RandomNormal(stddev=0.06)
+    # Small beside the start from the data.
+    return tf.keras.initializers.RandomNormal(stddev=0.01)
 
 
 def _mean_known(layer: "tf.keras.layers.Embedding", index: "tf.Tensor") -> "tf.Tensor":

@@ -4,6 +4,7 @@ from recsys.model._tensorflow import tf
 from recsys.model.sizes import N_KINDS, Sizes
 
 N_HEADS = 4  # poolings: one may follow the last event, another the last session, another lasting taste
+_KEY = 16  # width of what attention compares, per head
 N_GAPS = 16  # log2 buckets of hours, 0 is padding: see `features.histories`
 _MASKED = -1e9  # logit of what may not be seen; exp of it is 0 in float32
 _SLOPES = (1.0, 0.3, 0.08, 0.01)  # how fast each head forgets at the start, per event
@@ -12,8 +13,9 @@ _SLOPES = (1.0, 0.3, 0.08, 0.01)  # how fast each head forgets at the start, per
 class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
     """Average history vectors [.., D] under N_HEADS softmax weightings; all zeros for an empty history.
 
-    A weight's logit is the sum of learned terms for the events in between, the event's kind, its age and its content.
-    With `ordered` false, place and age say nothing and every event counts alike but for kind and content.
+    A weight's logit is the sum of learned terms for the events in between, the event's kind, its age, its content and
+    its likeness to the last event (scaled dot-product attention, Vaswani et al. 2017, asked by the last event alone).
+    With `ordered` false only kind and content count.
     """
 
     def __init__(self, sizes: Sizes, ordered: bool) -> None:
@@ -26,13 +28,17 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
             start = [[-slope * place for slope in _SLOPES] for place in range(length)]
             self._places = self.add_weight("places", [length, N_HEADS], initializer=tf.constant_initializer(start))
             self._gaps = self.add_weight("gaps", [N_GAPS, N_HEADS], initializer="zeros")
+            self._asks = tf.keras.layers.Dense(N_HEADS * _KEY, use_bias=False, kernel_initializer="zeros")
+            self._keys = tf.keras.layers.Dense(N_HEADS * _KEY, use_bias=False)
 
     def call(self, vectors: "tf.Tensor", kinds: "tf.Tensor", gaps: "tf.Tensor") -> "tf.Tensor":
         """Return [B, heads x D] of one history each: vectors [B, L, D], right-aligned; kinds and gaps int32[B, L]."""
         logits = self._content(vectors) + tf.gather(self._kinds, kinds)
+        present = tf.cast(kinds > 0, tf.float32)[..., tf.newaxis]
         if self._ordered:
             logits += self._places[::-1] + tf.gather(self._gaps, gaps)
-        present = tf.cast(kinds > 0, tf.float32)[..., tf.newaxis]
+            likeness = self._likeness((vectors * present)[:, -1:], vectors)
+            logits += tf.transpose(likeness[:, :, 0], [0, 2, 1])
         weights = tf.nn.softmax(logits + (1.0 - present) * _MASKED, axis=1) * present
         pooled = tf.matmul(weights, vectors, transpose_a=True)  # [B, heads, D]
         return tf.reshape(pooled, [-1, N_HEADS * vectors.shape[-1]])
@@ -52,11 +58,24 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
             logits += tf.transpose(tf.gather(self._places, between), [2, 0, 1])
             gaps = gap_bucket(hours[:, :, tf.newaxis] - hours[:, tf.newaxis])
             logits += tf.transpose(tf.gather(self._gaps, gaps), [0, 3, 1, 2])
+            present = tf.cast(kinds > 0, tf.float32)[..., tf.newaxis]
+            before = tf.pad(vectors * present, [[0, 0], [1, 0], [0, 0]])[:, :-1]
+            logits += self._likeness(before, vectors)
         seen = seen[:, tf.newaxis]
         weights = tf.nn.softmax(logits + (1.0 - seen) * _MASKED, axis=-1) * seen  # [B, heads, T, T]
         pooled = tf.matmul(weights, vectors[:, tf.newaxis])  # [B, heads, T, D]
         shape = tf.shape(kinds)
         return tf.reshape(tf.transpose(pooled, [0, 2, 1, 3]), [shape[0], shape[1], N_HEADS * vectors.shape[-1]])
+
+    def _likeness(self, asking: "tf.Tensor", vectors: "tf.Tensor") -> "tf.Tensor":
+        """Return how much each of [B, Q, D] asks for each of [B, L, D], by head: [B, heads, Q, L]."""
+        asks, keys = _by_head(self._asks(asking)), _by_head(self._keys(vectors))
+        return tf.matmul(asks, keys, transpose_b=True) / _KEY**0.5
+
+
+def _by_head(vectors: "tf.Tensor") -> "tf.Tensor":
+    shape = tf.shape(vectors)
+    return tf.transpose(tf.reshape(vectors, [shape[0], shape[1], N_HEADS, _KEY]), [0, 2, 1, 3])
 
 
 def gap_bucket(hours: "tf.Tensor") -> "tf.Tensor":

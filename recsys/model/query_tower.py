@@ -8,6 +8,8 @@ from recsys.model.item_tower import embed_known, mask_ids
 from recsys.model.pooling import N_HEADS, HistoryPooling
 from recsys.model.sizes import N_HOURS, N_WEEKDAYS, Sizes
 
+_WIDEN = 4  # hidden width of the residual network, in multiples of dim
+
 
 class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """Map users at a moment to vectors float32[B, D].
@@ -32,7 +34,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
                          for i, n in enumerate((N_HOURS, N_WEEKDAYS, sizes.n_devices))]  # fmt: skip
         self._drop = tf.keras.layers.Dropout(config.dropout)
         self._inner_norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
-        self._hidden = tf.keras.layers.Dense(2 * sizes.dim, activation="relu")
+        self._hidden = tf.keras.layers.Dense(_WIDEN * sizes.dim, activation="relu")
         self._out = tf.keras.layers.Dense(sizes.dim, kernel_initializer="zeros")
         self._norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
 
@@ -48,9 +50,9 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     def windows(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
         """Return float32[B, T, D]: the query of every slot of windows of events, from the slots it may see.
 
-        `history_vectors` [B, T, D], `history_kinds` int32[B, T] (0 padding), `hours` float32[B, T], `context`
-        int32[B, T, 3] of the slot's own event; `user` and `demographics` as above. An ordered slot sees those before
-        it, another all but itself.
+        `history_vectors` [B, T, D], `history_kinds` int32[B, T] (0 padding), `parts` int32[B, T], `hours` float32[B,
+        T], `context` int32[B, T, 3] of the slot's own event; `user` and `demographics` as above. An ordered slot sees
+        those before it, another those of other parts than its own.
         """
         vectors, kinds = inputs["history_vectors"], inputs["history_kinds"]
         present = tf.cast(kinds > 0, tf.float32)
@@ -58,7 +60,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
             vectors = self._drop(vectors, training=True)
             kept = tf.cast(tf.random.uniform(tf.shape(kinds)) >= self._history_dropout, tf.float32)
             present *= kept
-        seen = self._sight(tf.shape(kinds)[1]) * present[:, tf.newaxis]
+        seen = self._sight(inputs["parts"]) * present[:, tf.newaxis]
         pooled = self._pool.windows(vectors, kinds, inputs["hours"], seen)
         if training:
             pooled = self._drop(pooled, training=True)
@@ -74,9 +76,11 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         )
         return tf.reshape(queries, [-1, n_slots, queries.shape[-1]])
 
-    def _sight(self, n: "tf.Tensor") -> "tf.Tensor":
-        everything = tf.ones([n, n])
-        return tf.linalg.band_part(everything, -1, 0) - tf.eye(n) if self._ordered else everything - tf.eye(n)
+    def _sight(self, parts: "tf.Tensor") -> "tf.Tensor":
+        if not self._ordered:
+            return tf.cast(parts[:, :, tf.newaxis] != parts[:, tf.newaxis], tf.float32)
+        n = tf.shape(parts)[1]
+        return tf.linalg.band_part(tf.ones([n, n]), -1, 0) - tf.eye(n)
 
     def _person(self, inputs: Mapping[str, "tf.Tensor"], training: bool) -> "tf.Tensor":
         users = mask_ids(inputs["user"], self._id_dropout) if training else inputs["user"]
@@ -92,7 +96,8 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         mixed = _sum_known(self._context, context, mixed) + mixed
         if self._ordered:
             mixed += last
-        hidden = self._hidden(self._inner_norm(mixed))
+        parts = [self._inner_norm(mixed), pooled, last] if self._ordered else [self._inner_norm(mixed), pooled]
+        hidden = self._hidden(tf.concat(parts, axis=1))
         return self._norm(mixed + self._drop(self._out(hidden), training=training))
 
 

@@ -23,19 +23,24 @@ class CandidateSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
         self,
         queries: "tf.Tensor",
         candidates: "tf.Tensor",
+        asked: "tf.Tensor",
         targets: "tf.Tensor",
         log_inclusion: "tf.Tensor",
         sample_weight: "tf.Tensor",
     ) -> "tf.Tensor":
-        """Return the weighted sum of losses of queries [Q, D], candidates [C, D], targets int32[Q] (rows of them),
-        log_inclusion float32[C] and sample_weight [Q].
+        """Return the weighted sum of losses of P targets.
+
+        `queries` [Q, D], `candidates` [C, D] with `log_inclusion` float32[C]; target p is row `targets` int32[P] of the
+        candidates, asked of row `asked` int32[P] of the queries, and counts `sample_weight` float32[P].
         """
-        own = tf.reduce_sum(queries * tf.gather(candidates, targets), axis=1)
-        logits = tf.matmul(queries, candidates, transpose_b=True)
-        corrected = logits - log_inclusion
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=corrected)
-        total = losses + own - tf.gather(log_inclusion, targets)  # log-sum-exp, the target corrected like the others
-        excess = tf.exp(own - total) - tf.exp(own - tf.gather(log_inclusion, targets) - total)
+        corrected = tf.matmul(queries, candidates, transpose_b=True) - log_inclusion
+        # The fused operation gives log-sum-exp, less the logit of a column; it is twice as fast as reduce_logsumexp.
+        column = tf.zeros_like(queries[:, 0], tf.int32)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=column, logits=corrected)
+        total = losses + tf.linalg.matvec(queries, candidates[0]) - log_inclusion[0]
+        total, own_inclusion = tf.gather(total, asked), tf.gather(log_inclusion, targets)
+        own = tf.reduce_sum(tf.gather(queries, asked) * tf.gather(candidates, targets), axis=1)
+        excess = tf.exp(own - total) - tf.exp(own - own_inclusion - total)
         return tf.reduce_sum((total + tf.math.log1p(excess) - own) * sample_weight)
 
 
@@ -43,10 +48,10 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
     """Query and item tower under one loss.
 
     A batch holds windows of events: `history` int32[B, T] (1 + a row of `items`, 0 padding), `history_kinds`
-    int32[B, T], `hours` float32[B, T], `context` int32[B, T, 3], `user` int32[B], `demographics` int32[B, n_demo];
-    `items` (the item tower's inputs), `slots` int32[Q] (places of targets among the B x T slots), `target` int32[Q]
-    (a row of `items`), `weight` float32[Q] and `log_inclusion` float32[N] of the rows of `items`, -inf where a row is
-    no candidate.
+    int32[B, T], `parts` int32[B, T], `hours` float32[B, T], `context` int32[B, T, 3], `user` int32[B], `demographics`
+    int32[B, n_demo]; `items` (the item tower's inputs) with `log_inclusion` float32[N] of its rows; `slots` int32[Q]
+    (places of queries among the B x T slots); and of each target `asked` int32[P] (a row of `slots`), `target`
+    int32[P] (a row of `items`) and `weight` float32[P].
     """
 
     def __init__(self, config: ModelConfig, sizes: Sizes, ordered: bool) -> None:
@@ -63,7 +68,8 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
         queries = self.query_tower.windows(with_history_vectors(inputs, past), training=training)
         queries = tf.gather(tf.reshape(queries, [-1, self._dim]), inputs["slots"])
         weight = inputs["weight"]
-        loss = self.softmax(queries, candidates, inputs["target"], inputs["log_inclusion"], weight)
+        targets = inputs["asked"], inputs["target"], inputs["log_inclusion"], weight
+        loss = self.softmax(queries, candidates, *targets)
         return tf.math.divide_no_nan(loss, tf.reduce_sum(weight))
 
 

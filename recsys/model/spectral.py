@@ -40,12 +40,12 @@ def starting_vectors(
     past[:, :rank] = (
         right.T * _inverse_root(columns)[:, None] if task == "any" else left * _inverse_root(rows)[:, None]
     ) * scale
-    return _scaled(candidates), _scaled(past)
+    return _scaled(candidates, _START_NORM), _scaled(past, np.sqrt(dim))
 
 
-def _scaled(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _scaled(vectors: NDArray[np.float32], mean_norm: float) -> NDArray[np.float32]:
     norms = np.linalg.norm(vectors, axis=1)
-    return vectors * np.float32(_START_NORM / norms[norms > 0].mean()) if norms.any() else vectors
+    return vectors * np.float32(mean_norm / norms[norms > 0].mean()) if norms.any() else vectors
 
 
 def _meetings(dataset: Dataset, examples: Examples) -> csr_array:

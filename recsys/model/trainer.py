@@ -14,6 +14,7 @@ from recsys.config import ModelConfig
 from recsys.errors import TrainingError
 from recsys.features import Dataset, Heldout, heldout
 from recsys.model._tensorflow import tf
+from recsys.model.content_start import fit_content
 from recsys.model.examples import Batch, Batches, Task, catalogue_rows, task_of, training_examples
 from recsys.model.export import export_towers
 from recsys.model.inputs import item_inputs, query_inputs
@@ -26,6 +27,8 @@ from recsys.model.validation import ndcg_at_k
 Array: TypeAlias = NDArray[np.generic]
 
 _VALIDATION = 1  # the split's number in EventArrays
+_EVENTS = 100_000  # events at which weights decay by `l2`: the more events, the less a prior says
+_SCALES = tuple(0.5**halvings for halvings in range(7))  # of candidates, to try
 _CHUNK = 8192  # items encoded at a time outside training
 _QUERIES = 1024  # users encoded at a time outside training
 _MAX_VALIDATION_USERS = 5000  # the mean over 5,000 users has a standard error of about 0.003
@@ -114,8 +117,9 @@ class Trainer:
         self._n_steps += 1
         if self._optimizer is None:  # the first call makes the weights
             self._model.compute_loss(inputs, training=False)
-            self._start_from_the_data()
-            self._optimizer = Optimizer(self._model.trainable_variables, self._config.l2)
+            self._start_from_the_data(inputs)
+            weight_decay = self._config.l2 * _EVENTS / len(self._examples)
+            self._optimizer = Optimizer(self._model.trainable_variables, weight_decay)
         loss = float(self._step(inputs, tf.constant(rate, tf.float32)))
         if not math.isfinite(loss):
             raise TrainingError(
@@ -124,14 +128,22 @@ class Trainer:
             )
         return loss
 
-    def _start_from_the_data(self) -> None:
-        config, tower, items = self._config, self._model.item_tower, self._dataset.items
-        start = starting_vectors(self._dataset, self._examples, self.task, config.dim, config.seed)
-        known = np.flatnonzero(np.asarray(items.vocab))
-        for table, vectors in zip((tower.candidate.ids, tower.past.ids), start, strict=True):
-            weights = table.embeddings.numpy()
-            weights[np.asarray(items.vocab)[known]] += vectors[known]
-            table.embeddings.assign(weights)
+    def _start_from_the_data(self, inputs: Mapping[str, "tf.Tensor"]) -> None:
+        """Start the item tower from the data, candidates scaled to the least loss of a batch."""
+        config, items, sizes = self._config, self._dataset.items, self._sizes
+        candidates, past = starting_vectors(self._dataset, self._examples, self.task, config.dim, config.seed)
+        met = np.asarray(self._dataset.events.item)[self._examples.positions]
+        n_events = np.bincount(met, minlength=len(items.ids))
+        tables = sizes.n_categories, sizes.n_creators, sizes.n_languages
+        content = fit_content(items, np.hstack([candidates, past]), n_events, tables)
+        rest = np.where(n_events[:, np.newaxis] > 0, np.hstack([candidates, past]) - content.predict(items), 0)
+
+        def loss_at(scale: float) -> float:
+            factors = np.repeat([scale, 1.0], config.dim).astype(np.float32)
+            self._model.item_tower.start(np.asarray(items.vocab), rest * factors, content.times(factors))
+            return float(self._model.compute_loss(inputs, training=False))
+
+        loss_at(min(_SCALES, key=loss_at))
 
     def _train_step(self, inputs: Mapping[str, "tf.Tensor"], rate: "tf.Tensor") -> "tf.Tensor":
         with tf.GradientTape() as tape:

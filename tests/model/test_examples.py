@@ -58,16 +58,23 @@ def test_passes_are_cut_anew_and_reproducible(world: Dataset) -> None:
     assert len(first) != len(second) or (first != second).any()
 
 
-def test_a_target_answers_its_own_slot_or_an_earlier_one_of_its_window(world: Dataset) -> None:
-    for batch in _pass(world, "next"):
-        history, slots = np.asarray(batch["history"]), np.asarray(batch["slots"])
-        assert (history.ravel()[slots] == np.asarray(batch["target"]) + 1).all()
-    for batch in _pass(world, "later"):
-        history, slots = np.asarray(batch["history"]), np.asarray(batch["slots"])
-        own = np.flatnonzero(history.ravel())
-        assert (slots <= own).all()
-        assert (history.ravel()[slots] > 0).all()
-        assert (slots // history.shape[1] == own // history.shape[1]).all()
+def test_a_target_is_asked_of_its_own_slot_an_earlier_one_or_one_of_its_part(world: Dataset) -> None:
+    for task in ("next", "later", "any"):
+        for batch in _pass(world, task):  # type: ignore[arg-type]
+            history, parts = np.asarray(batch["history"]), np.asarray(batch["parts"]).ravel()
+            own = np.flatnonzero(history.ravel())  # no pair stands twice here: every slot is a target
+            asked = np.asarray(batch["slots"])[batch["asked"]]
+            assert (history.ravel()[own] == np.asarray(batch["target"]) + 1).all()
+            assert (history.ravel()[asked] > 0).all()
+            assert (asked // history.shape[1] == own // history.shape[1]).all()
+            assert {"next": asked == own, "later": asked <= own, "any": parts[asked] == parts[own]}[task].all()
+
+
+def test_few_queries_answer_many_targets_where_order_allows_it(world: Dataset) -> None:
+    for task in ("later", "any"):
+        for batch in _pass(world, task):  # type: ignore[arg-type]
+            windows = len(np.asarray(batch["history"]))
+            assert len(np.asarray(batch["slots"])) <= 5 * windows
 
 
 def test_sampled_batches_address_the_same_items_as_full_ones(world: Dataset) -> None:

@@ -17,17 +17,35 @@ SIZES = Sizes(
 
 def test_the_whole_catalogue_gives_the_full_softmax_weighed() -> None:
     queries, items = tf.constant([[2.0], [2.0]]), tf.constant([[1.0], [0.0]])
-    loss = CandidateSoftmax()(queries, items, tf.constant([0, 1]), tf.zeros(2), tf.constant([1.0, 3.0]))
+    loss = CandidateSoftmax()(
+        queries, items, tf.constant([0, 1]), tf.constant([0, 1]), tf.zeros(2), tf.constant([1.0, 3.0])
+    )
     assert float(loss) == pytest.approx(math.log(1 + math.exp(-2)) + 3 * math.log(1 + math.exp(2)), rel=1e-5)
 
 
 def test_a_sampled_negative_stands_for_one_over_its_probability_and_the_target_for_itself() -> None:
     # Query 0 scores (1, 0) and owns the first, query 1 scores (0, 1) and owns the second; inclusion (0.5, 0.25).
-    loss = CandidateSoftmax()(
-        tf.eye(2), tf.eye(2), tf.constant([0, 1]), tf.math.log(tf.constant([0.5, 0.25])), tf.ones(2)
-    )
+    own = tf.constant([0, 1])
+    loss = CandidateSoftmax()(tf.eye(2), tf.eye(2), own, own, tf.math.log(tf.constant([0.5, 0.25])), tf.ones(2))
     by_hand = math.log(1 + math.exp(0 - 1) / 0.25) + math.log(1 + math.exp(0 - 1) / 0.5)
     assert float(loss) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_targets_of_one_query_cost_what_they_cost_apart() -> None:
+    generator = np.random.default_rng(1)
+    queries, items = (tf.constant(generator.normal(size=(n, 3)), tf.float32) for n in (2, 5))
+    asked, targets, weights = np.array([1, 0, 1]), np.array([4, 2, 0]), np.array([1.0, 2.0, 0.5])
+    inclusion = tf.constant(np.log(generator.uniform(0.2, 0.9, 5)), tf.float32)
+    together = CandidateSoftmax()(
+        queries, items, *(tf.constant(each, tf.int32) for each in (asked, targets)), inclusion,
+        tf.constant(weights, tf.float32)
+    )  # fmt: skip
+    apart = sum(
+        weight * float(CandidateSoftmax()(queries[query : query + 1], items, tf.constant([0]), tf.constant([target]),
+                                          inclusion, tf.ones(1)))
+        for query, target, weight in zip(asked, targets, weights, strict=True)
+    )  # fmt: skip
+    assert float(together) == pytest.approx(apart, rel=1e-5)
 
 
 def test_the_sampled_sum_estimates_the_sum_over_the_catalogue() -> None:
@@ -40,6 +58,7 @@ def test_the_sampled_sum_estimates_the_sum_over_the_catalogue() -> None:
         loss = CandidateSoftmax()(
             queries,
             tf.constant(scores[chosen, None], tf.float32),
+            tf.constant([0]),
             tf.constant([0]),
             tf.constant(np.log(inclusion[chosen]), tf.float32),
             tf.ones(1),
@@ -54,6 +73,7 @@ def _window(n_slots: int) -> dict[str, "tf.Tensor"]:
     return {
         "history_vectors": tf.constant(generator.normal(size=(2, n_slots, 8)), tf.float32),
         "history_kinds": tf.constant(generator.integers(1, 4, (2, n_slots)), tf.int32),
+        "parts": tf.constant([[slot % 3 for slot in range(n_slots)]] * 2),
         "hours": tf.constant(hours, tf.float32),
         "context": tf.constant(generator.integers(0, 2, (2, n_slots, 3)), tf.int32),
         "user": tf.constant([1, 0]),
@@ -89,12 +109,11 @@ def test_a_slot_of_a_window_is_the_query_at_that_moment(slot: int) -> None:
     assert np.allclose(tower.windows(window)[:, slot], alone, atol=1e-5)
 
 
-def test_without_order_a_slot_sees_all_others_and_never_itself() -> None:
-    tower, window = _tower(ordered=False), _window(5)
+def test_without_order_a_slot_sees_all_other_parts_and_never_its_own() -> None:
+    tower, window = _tower(ordered=False), _window(5)  # parts 0 1 2 0 1
     before = tower.windows(window).numpy()
     changed = window["history_vectors"].numpy().copy()
-    changed[:, 2] += 1.0
+    changed[:, 1] += 1.0
     after = tower.windows({**window, "history_vectors": tf.constant(changed)}).numpy()
-    assert np.allclose(before[:, 2], after[:, 2], atol=1e-6)
-    others = [0, 1, 3, 4]
-    assert (np.abs(before[:, others] - after[:, others]).max(axis=2) > 1e-3).all()
+    assert np.allclose(before[:, [1, 4]], after[:, [1, 4]], atol=1e-6)
+    assert (np.abs(before[:, [0, 2, 3]] - after[:, [0, 2, 3]]).max(axis=2) > 1e-3).all()
