@@ -136,7 +136,7 @@ class ModelConfig(_Frozen):
     """Two towers, their loss and how long they train."""
 
     dim: int = Field(default=64, ge=4, le=256)
-    history_length: int = Field(default=100, ge=1)
+    history_length: int = Field(default=200, ge=1)
     task: Literal["auto", "next", "later", "any"] = Field(
         default="auto",
         description="predict the next event, all later ones, or any from a user's others; auto: as held out",
@@ -144,12 +144,12 @@ class ModelConfig(_Frozen):
     batch_size: int = Field(default=1600, ge=2, description="events per step")
     examples_per_epoch: int = Field(default=150_000, ge=1, description="an epoch is one pass, or this much of one")
     epochs: int = Field(default=40, ge=1)
-    patience: int = Field(default=5, ge=1, description="epochs without a better validation before training stops")
-    learning_rate: float = Field(default=4e-3, gt=0, description="peak of the schedule")
-    l2: float = Field(default=1.0, ge=0, description="decoupled weight decay")
-    dropout: float = Field(default=0.3, ge=0, lt=1)
-    history_dropout: float = Field(default=0.3, ge=0, lt=1, description="share of a history hidden while training")
-    id_dropout: float = Field(default=0.3, ge=0, lt=1, description="share of item ids masked while training")
+    patience: int = Field(default=10, ge=1, description="epochs without a better validation before training stops")
+    learning_rate: float = Field(default=6e-3, gt=0, description="peak of the schedule")
+    l2: float = Field(default=1.0, ge=0, description="decoupled weight decay at 100,000 events; in inverse proportion")
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    history_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of a history hidden while training")
+    id_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of item ids masked while training")
     user_id_dropout: float = Field(default=0.9, ge=0, le=1, description="share of user ids masked while training")
     loss: Literal["auto", "full", "sampled"] = "auto"
     full_softmax_max_items: int = 15_000

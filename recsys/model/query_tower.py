@@ -60,7 +60,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
             vectors = self._drop(vectors, training=True)
             kept = tf.cast(tf.random.uniform(tf.shape(kinds)) >= self._history_dropout, tf.float32)
             present *= kept
-        seen = self._sight(inputs["parts"]) * present[:, tf.newaxis]
+        seen = self.sight(inputs["parts"]) * present[:, tf.newaxis]
         pooled = self._pool.windows(vectors, kinds, inputs["hours"], seen)
         if training:
             pooled = self._drop(pooled, training=True)
@@ -76,11 +76,13 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         )
         return tf.reshape(queries, [-1, n_slots, queries.shape[-1]])
 
-    def _sight(self, parts: "tf.Tensor") -> "tf.Tensor":
+    def sight(self, parts: "tf.Tensor") -> "tf.Tensor":
+        """Return float32[B, T, T] of `parts` int32[B, T]: 1 where the row's slot may see the column's."""
         if not self._ordered:
             return tf.cast(parts[:, :, tf.newaxis] != parts[:, tf.newaxis], tf.float32)
-        n = tf.shape(parts)[1]
-        return tf.linalg.band_part(tf.ones([n, n]), -1, 0) - tf.eye(n)
+        shape = tf.shape(parts)
+        before = tf.linalg.band_part(tf.ones([shape[1], shape[1]]), -1, 0) - tf.eye(shape[1])
+        return tf.tile(before[tf.newaxis], [shape[0], 1, 1])
 
     def _person(self, inputs: Mapping[str, "tf.Tensor"], training: bool) -> "tf.Tensor":
         users = mask_ids(inputs["user"], self._id_dropout) if training else inputs["user"]

@@ -8,6 +8,8 @@ from recsys.model.item_tower import ItemTower
 from recsys.model.query_tower import QueryTower
 from recsys.model.sizes import Sizes
 
+_BARRED = -1e9  # logit of what may not be the answer; exp of it is 0 in float32
+
 
 class CandidateSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[misc]
     """Cross-entropy of each query's target against a set of candidates, each standing for 1 / P(in the set) items.
@@ -27,17 +29,24 @@ class CandidateSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
         targets: "tf.Tensor",
         log_inclusion: "tf.Tensor",
         sample_weight: "tf.Tensor",
+        met: "tf.Tensor",
     ) -> "tf.Tensor":
         """Return the weighted sum of losses of P targets.
 
         `queries` [Q, D], `candidates` [C, D] with `log_inclusion` float32[C]; target p is row `targets` int32[P] of the
-        candidates, asked of row `asked` int32[P] of the queries, and counts `sample_weight` float32[P].
+        candidates, asked of row `asked` int32[P] of the queries, every one of which is asked for something, and counts
+        `sample_weight` float32[P]. `met` int64[M, 2] pairs queries with candidates, no target of theirs, that they may
+        not be answered with.
         """
-        corrected = tf.matmul(queries, candidates, transpose_b=True) - log_inclusion
+        barred = tf.scatter_nd(
+            met, tf.fill(tf.shape(met)[:1], _BARRED), [tf.shape(queries)[0], tf.shape(candidates)[0]]
+        )
+        corrected = tf.matmul(queries, candidates, transpose_b=True) - log_inclusion + barred
         # The fused operation gives log-sum-exp, less the logit of a column; it is twice as fast as reduce_logsumexp.
-        column = tf.zeros_like(queries[:, 0], tf.int32)
+        column = tf.math.unsorted_segment_max(targets, asked, tf.shape(queries)[0])
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=column, logits=corrected)
-        total = losses + tf.linalg.matvec(queries, candidates[0]) - log_inclusion[0]
+        total = losses + tf.reduce_sum(queries * tf.gather(candidates, column), axis=1)
+        total -= tf.gather(log_inclusion, column)
         total, own_inclusion = tf.gather(total, asked), tf.gather(log_inclusion, targets)
         own = tf.reduce_sum(tf.gather(queries, asked) * tf.gather(candidates, targets), axis=1)
         excess = tf.exp(own - total) - tf.exp(own - own_inclusion - total)
@@ -48,10 +57,11 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
     """Query and item tower under one loss.
 
     A batch holds windows of events: `history` int32[B, T] (1 + a row of `items`, 0 padding), `history_kinds`
-    int32[B, T], `parts` int32[B, T], `hours` float32[B, T], `context` int32[B, T, 3], `user` int32[B], `demographics`
-    int32[B, n_demo]; `items` (the item tower's inputs) with `log_inclusion` float32[N] of its rows; `slots` int32[Q]
-    (places of queries among the B x T slots); and of each target `asked` int32[P] (a row of `slots`), `target`
-    int32[P] (a row of `items`) and `weight` float32[P].
+    int32[B, T], `parts` int32[B, T], `fresh` float32[B, T] (1 where the user first met the item), `hours`
+    float32[B, T], `context` int32[B, T, 3], `user` int32[B], `demographics` int32[B, n_demo]; `items` (the item
+    tower's inputs) with `log_inclusion` float32[N] of its rows; `slots` int32[Q] (places of queries among the B x T
+    slots); and of each target `asked` int32[P] (a row of `slots`), `target` int32[P] (a row of `items`) and `weight`
+    float32[P].
     """
 
     def __init__(self, config: ModelConfig, sizes: Sizes, ordered: bool) -> None:
@@ -69,8 +79,18 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
         queries = tf.gather(tf.reshape(queries, [-1, self._dim]), inputs["slots"])
         weight = inputs["weight"]
         targets = inputs["asked"], inputs["target"], inputs["log_inclusion"], weight
-        loss = self.softmax(queries, candidates, *targets)
+        loss = self.softmax(queries, candidates, *targets, self._met(inputs))
         return tf.math.divide_no_nan(loss, tf.reduce_sum(weight))
+
+    def _met(self, inputs: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
+        """Return int64[M, 2] of queries and the candidates among what they see: nobody is shown an item again."""
+        n_slots = tf.shape(inputs["history"])[1]
+        window = inputs["slots"] // n_slots
+        sight = tf.reshape(self.query_tower.sight(inputs["parts"]), [-1, n_slots])
+        sees = tf.gather(sight, inputs["slots"]) * tf.gather(inputs["fresh"], window)
+        pairs = tf.where(sees > 0)
+        places = tf.gather_nd(tf.gather(inputs["history"], window), pairs) - 1
+        return tf.stack([pairs[:, 0], tf.cast(places, tf.int64)], axis=1)
 
 
 def with_history_vectors(inputs: Mapping[str, "tf.Tensor"], vectors: "tf.Tensor") -> dict[str, "tf.Tensor"]:

@@ -9,6 +9,7 @@ from recsys.model.query_tower import QueryTower
 from recsys.model.retrieval import CandidateSoftmax
 from recsys.model.sizes import Sizes
 
+NOTHING = tf.zeros([0, 2], tf.int64)
 SIZES = Sizes(
     dim=8, history_length=6, n_item_ids=9, n_user_ids=5, n_categories=3, n_creators=2, n_languages=2,
     n_demographics=(3,), n_devices=2, max_categories=2, text_dim=2, numeric_dim=2,
@@ -18,7 +19,7 @@ SIZES = Sizes(
 def test_the_whole_catalogue_gives_the_full_softmax_weighed() -> None:
     queries, items = tf.constant([[2.0], [2.0]]), tf.constant([[1.0], [0.0]])
     loss = CandidateSoftmax()(
-        queries, items, tf.constant([0, 1]), tf.constant([0, 1]), tf.zeros(2), tf.constant([1.0, 3.0])
+        queries, items, tf.constant([0, 1]), tf.constant([0, 1]), tf.zeros(2), tf.constant([1.0, 3.0]), NOTHING
     )
     assert float(loss) == pytest.approx(math.log(1 + math.exp(-2)) + 3 * math.log(1 + math.exp(2)), rel=1e-5)
 
@@ -26,7 +27,9 @@ def test_the_whole_catalogue_gives_the_full_softmax_weighed() -> None:
 def test_a_sampled_negative_stands_for_one_over_its_probability_and_the_target_for_itself() -> None:
     # Query 0 scores (1, 0) and owns the first, query 1 scores (0, 1) and owns the second; inclusion (0.5, 0.25).
     own = tf.constant([0, 1])
-    loss = CandidateSoftmax()(tf.eye(2), tf.eye(2), own, own, tf.math.log(tf.constant([0.5, 0.25])), tf.ones(2))
+    loss = CandidateSoftmax()(
+        tf.eye(2), tf.eye(2), own, own, tf.math.log(tf.constant([0.5, 0.25])), tf.ones(2), NOTHING
+    )
     by_hand = math.log(1 + math.exp(0 - 1) / 0.25) + math.log(1 + math.exp(0 - 1) / 0.5)
     assert float(loss) == pytest.approx(by_hand, rel=1e-5)
 
@@ -38,14 +41,26 @@ def test_targets_of_one_query_cost_what_they_cost_apart() -> None:
     inclusion = tf.constant(np.log(generator.uniform(0.2, 0.9, 5)), tf.float32)
     together = CandidateSoftmax()(
         queries, items, *(tf.constant(each, tf.int32) for each in (asked, targets)), inclusion,
-        tf.constant(weights, tf.float32)
+        tf.constant(weights, tf.float32), NOTHING
     )  # fmt: skip
     apart = sum(
         weight * float(CandidateSoftmax()(queries[query : query + 1], items, tf.constant([0]), tf.constant([target]),
-                                          inclusion, tf.ones(1)))
+                                          inclusion, tf.ones(1), NOTHING))
         for query, target, weight in zip(asked, targets, weights, strict=True)
     )  # fmt: skip
     assert float(together) == pytest.approx(apart, rel=1e-5)
+
+
+def test_what_a_query_has_met_is_no_candidate_of_its_own() -> None:
+    generator = np.random.default_rng(2)
+    queries, items = (tf.constant(generator.normal(size=(n, 3)), tf.float32) for n in (2, 4))
+    own, kept = tf.constant([1]), [1, 2, 3]
+    one = CandidateSoftmax()(
+        queries[:1], items, tf.constant([0]), own, tf.zeros(4), tf.ones(1), tf.constant([[0, 0]], tf.int64)
+    )
+    without = CandidateSoftmax()(queries[:1], tf.gather(items, kept), tf.constant([0]), tf.constant([0]), tf.zeros(3),
+                                 tf.ones(1), NOTHING)  # fmt: skip
+    assert float(one) == pytest.approx(float(without), rel=1e-5)
 
 
 def test_the_sampled_sum_estimates_the_sum_over_the_catalogue() -> None:
@@ -62,6 +77,7 @@ def test_the_sampled_sum_estimates_the_sum_over_the_catalogue() -> None:
             tf.constant([0]),
             tf.constant(np.log(inclusion[chosen]), tf.float32),
             tf.ones(1),
+            NOTHING,
         )
         estimates.append(math.exp(float(loss) + scores[target]))
     assert np.mean(estimates) == pytest.approx(np.exp(scores).sum(), rel=0.03)
