@@ -1,7 +1,7 @@
 """Metrics, baselines, evaluation and significance: how good a model is, and how sure that is."""
 
 from recsys.evaluation.baselines import ItemKnn, Popularity, Random
-from recsys.evaluation.blend import Blend, FittedBlend, HybridRecommender, read_blend
+from recsys.evaluation.blend import BLEND_FILE, Blend, FittedBlend, HybridRecommender, read_blend
 from recsys.evaluation.coldstart import SegmentPopularity, curve, told
 from recsys.evaluation.components import Profiles
 from recsys.evaluation.content import ContentKnn
@@ -27,6 +27,7 @@ from recsys.evaluation.users import measured_users, user_slices
 from recsys.evaluation.weighing import choose_blend
 
 __all__ = [
+    "BLEND_FILE",
     "Blend",
     "ContentKnn",
     "Covisitation",

@@ -47,7 +47,7 @@ class Covisitation(ScoredRecommender):
 
 
 def recent_weights(recent: NDArray[np.int32], n_items: int) -> csr_array:
-    """Return float64[n, n_items], 1 / d for a user's d-th last item, of int32[n, STEPS], most recent last, -1 padding."""
+    """Return float64[n, n_items], 1 / d for the d-th last item, of int32[n, STEPS], most recent last, -1 as padding."""
     rows, places = np.nonzero(recent >= 0)
     return csr_array((1 / (STEPS - places), (rows, recent[rows, places])), shape=(len(recent), n_items))
 

@@ -32,6 +32,7 @@ _CELLS = 4_000_000  # scores of one part held at a time
 _ENTRIES = (0.25, 0.5, 1.0, 2.0)  # weights a part may enter with, in units of the greatest weight
 _FACTORS = (0.5, 2**-0.5, 2**0.5, 2.0)
 _START = 0.25  # the towers' weight where the ascent starts from another part
+_WIDE = tuple(2.0**step for step in range(-3, 4))
 _MAX_STEPS = 20
 _SMALLEST_GAIN = 1e-6
 
@@ -82,7 +83,8 @@ def choose_weights(contest: Contest, min_gain: float) -> dict[str, float]:
     """Return the weights, the towers' 1: the better of the ascents from the towers alone and from the best component.
 
     A part enters when it raises the mean by more than `min_gain` standard errors of the users' differences, and leaves
-    when it is missed by less.
+    when it is missed by less. In the end each weight moves to the middle of those that are as good up to that error,
+    because where the maximum lies among them is chance.
     """
     from_towers = _ascended(contest, {TOWER: 1.0}, min_gain)
     others = [name for name in contest.parts if name != TOWER]
@@ -91,6 +93,7 @@ def choose_weights(contest: Contest, min_gain: float) -> dict[str, float]:
         return from_towers
     from_best = _ascended(contest, {TOWER: _START, best: 1.0}, min_gain)
     chosen = from_best if _gains(contest, from_best, from_towers, min_gain) else from_towers
+    chosen = _centred(contest, chosen, min_gain)
     return {name: weight / chosen[TOWER] for name, weight in chosen.items()}
 
 
@@ -107,6 +110,14 @@ def _ascended(contest: Contest, start: dict[str, float], min_gain: float) -> dic
         without = {other: weight for other, weight in weights.items() if other != name}
         if not _gains(contest, weights, without, min_gain):
             weights = without
+    return weights
+
+
+def _centred(contest: Contest, weights: dict[str, float], min_gain: float) -> dict[str, float]:
+    for name in [name for name in weights if name != TOWER]:
+        tries = [{**weights, name: factor * weights[name]} for factor in _WIDE]
+        as_good = [tried[name] for tried in tries if not _gains(contest, weights, tried, min_gain)]
+        weights = {**weights, name: float(np.exp(np.mean(np.log(as_good))))}  # it is among them itself
     return weights
 
 
@@ -210,7 +221,8 @@ def _blocks(users: Heldout) -> list[slice]:
 
 
 def _unseen(users: Heldout, block: slice, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return allowed & ~users.seen[block].toarray().astype(bool)
+    free: NDArray[np.bool_] = allowed & ~users.seen[block].toarray().astype(bool)
+    return free
 
 
 def _n_relevant(users: Heldout) -> NDArray[np.int64]:
