@@ -170,6 +170,28 @@ class EvaluationConfig(_Frozen):
     seed: int = 5
 
 
+class BlendConfig(_Frozen):
+    """How item-item and popularity evidence is blended with the towers' scores; weights are chosen on validation."""
+
+    enabled: bool = Field(default=True, description="false: the towers alone are judged and served")
+    ease_l2: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(100.0, 300.0, 1000.0), min_length=1, description="tried on validation; the best is kept"
+    )
+    ease_max_items: int = Field(default=10_000, ge=0, description="larger catalogues get item-kNN instead of EASE")
+    max_entries: int = Field(
+        default=2**24, ge=1, description="entries of an item-item matrix that are kept, the largest of each row"
+    )
+    max_users: int = Field(default=2000, ge=1, description="validation users that weights are chosen on")
+    n_candidates: int = Field(default=50, ge=10, description="best items of each component that compete there")
+    min_gain: float = Field(
+        default=1.0, ge=0, description="standard errors by which a component must raise validation nDCG to enter"
+    )
+    full_max_items: int = Field(
+        default=50_000, ge=1, description="larger catalogues are served from index, neighbours and popular items"
+    )
+    n_retrieved: int = Field(default=500, ge=1, description="items that each of those contributes")
+
+
 class RerankConfig(_Frozen):
     """What a list should be beyond accurate; all off by default, as each has a price in accuracy."""
 
@@ -353,6 +375,7 @@ class Config(_Frozen):
     features: FeaturesConfig = FeaturesConfig()
     model: ModelConfig = ModelConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    blend: BlendConfig = BlendConfig()
     index: IndexConfig = IndexConfig()
     rerank: RerankConfig = RerankConfig()
     onboarding: OnboardingConfig = OnboardingConfig()

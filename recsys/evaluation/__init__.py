@@ -1,7 +1,9 @@
 """Metrics, baselines, evaluation and significance: how good a model is, and how sure that is."""
 
 from recsys.evaluation.baselines import ItemKnn, Popularity, Random
+from recsys.evaluation.blend import BLEND_FILE, Blend, FittedBlend, HybridRecommender, read_blend
 from recsys.evaluation.coldstart import SegmentPopularity, curve, told
+from recsys.evaluation.components import Profiles
 from recsys.evaluation.content import ContentKnn
 from recsys.evaluation.covisitation import Covisitation
 from recsys.evaluation.ease import Ease
@@ -22,18 +24,24 @@ from recsys.evaluation.significance import interval, paired_bootstrap
 from recsys.evaluation.topk import top_k
 from recsys.evaluation.trade_offs import accuracy_against, coldstart_curves
 from recsys.evaluation.users import measured_users, user_slices
+from recsys.evaluation.weighing import choose_blend
 
 __all__ = [
+    "BLEND_FILE",
+    "Blend",
     "ContentKnn",
     "Covisitation",
     "Ease",
     "EvaluationReport",
+    "FittedBlend",
     "GivenLists",
+    "HybridRecommender",
     "ItemKnn",
     "Measured",
     "ModelResult",
     "Pooled",
     "Popularity",
+    "Profiles",
     "Random",
     "Recommender",
     "ScoredRecommender",
@@ -41,6 +49,7 @@ __all__ = [
     "TowerRecommender",
     "Towers",
     "accuracy_against",
+    "choose_blend",
     "coldstart_curves",
     "curve",
     "embedding_projection",
@@ -55,6 +64,7 @@ __all__ = [
     "metrics_against_baselines",
     "newcomers_of",
     "paired_bootstrap",
+    "read_blend",
     "recall_by_popularity_decile",
     "recommendable_items",
     "told",

@@ -65,7 +65,7 @@ class ItemKnn(ScoredRecommender):
         super().__init__(recommendable)
         counts = item_counts(dataset, split)
         self._tie_break = counts * (_TIE_SHARE / max(int(counts.max(initial=0)), 1))
-        self._neighbours = csr_array(_nearest(consumption(dataset, split), n_neighbours).T)
+        self._neighbours = neighbour_weights(dataset, split, n_neighbours)
 
     def _scorer(self, heldout: Heldout) -> Scorer:
         def score(block: slice) -> Scores:
@@ -117,6 +117,11 @@ def consumption(dataset: Dataset, split: int) -> csr_array:
     matrix.sum_duplicates()
     matrix.data[:] = 1.0
     return matrix
+
+
+def neighbour_weights(dataset: Dataset, split: int, n_neighbours: int) -> csr_array:
+    """Return float64[n_items, n_items]: column j holds the cosines of item j's nearest neighbours to it."""
+    return csr_array(_nearest(consumption(dataset, split), n_neighbours).T)
 
 
 def _nearest(matrix: csr_array, n_neighbours: int) -> csr_matrix:

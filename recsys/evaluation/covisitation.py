@@ -9,7 +9,7 @@ from recsys.evaluation.recommender import ScoredRecommender, Scorer
 from recsys.evaluation.topk import Scores
 from recsys.features import Dataset, Heldout, histories
 
-_STEPS = 5  # how far apart two events may be, and how many of a user's last events count
+STEPS = 5  # how far apart two events may be, and how many of a user's last events count
 _TIE_SHARE = 1e-9  # popularity's weight: orders what nothing leads to, moves nothing else
 
 
@@ -28,7 +28,7 @@ class Covisitation(ScoredRecommender):
         self._dataset = dataset
         counts = item_counts(dataset, split)
         self._tie_break = counts * (_TIE_SHARE / max(int(counts.max(initial=0)), 1))
-        self._followers = csr_array(diags_array(1 / np.maximum(counts, 1)) @ _followers(dataset, split))
+        self._followers = follower_weights(dataset, split)
 
     def _scorer(self, heldout: Heldout) -> Scorer:
         def score(block: slice) -> Scores:
@@ -37,15 +37,25 @@ class Covisitation(ScoredRecommender):
                 heldout.user_rows[block],
                 heldout.history_end[block],
                 heldout.query_time[block],
-                _STEPS,
+                STEPS,
             ).items
-            rows, places = np.nonzero(recent >= 0)
-            shape = (len(recent), self._recommendable.size)
-            profile = csr_array((1 / (_STEPS - places), (rows, recent[rows, places])), shape=shape)
+            profile = recent_weights(recent, self._recommendable.size)
             result: Scores = (profile @ self._followers).toarray() + self._tie_break
             return result
 
         return score
+
+
+def recent_weights(recent: NDArray[np.int32], n_items: int) -> csr_array:
+    """Return float64[n, n_items], 1 / d for the d-th last item, of int32[n, STEPS], most recent last, -1 as padding."""
+    rows, places = np.nonzero(recent >= 0)
+    return csr_array((1 / (STEPS - places), (rows, recent[rows, places])), shape=(len(recent), n_items))
+
+
+def follower_weights(dataset: Dataset, split: int) -> csr_array:
+    """Return float64[n_items, n_items]: how often the column's item followed, for each time the row's occurs."""
+    counts = item_counts(dataset, split)
+    return csr_array(diags_array(1 / np.maximum(counts, 1)) @ _followers(dataset, split))
 
 
 def _followers(dataset: Dataset, split: int) -> csr_array:
@@ -54,7 +64,7 @@ def _followers(dataset: Dataset, split: int) -> csr_array:
     users = np.repeat(np.arange(len(dataset.users.ids)), np.diff(dataset.events.offsets))[chosen]
     items = np.asarray(dataset.events.item)[chosen]
     total = csr_array((n_items, n_items))
-    for step in range(1, _STEPS + 1):
+    for step in range(1, STEPS + 1):
         same = users[:-step] == users[step:]
         pair = (items[:-step][same], items[step:][same])
         total = total + csr_array((np.full(len(pair[0]), 1 / step), pair), shape=(n_items, n_items))

@@ -31,7 +31,7 @@ class Ease(ScoredRecommender):
         matrix = consumption(dataset, split)
         counts = np.asarray(matrix.sum(axis=0))
         self._covered = np.sort(np.argsort(-counts, kind="stable")[: min(max_items, int((counts > 0).sum()))])
-        self._weights = _weights(matrix[:, self._covered], l2)
+        self._weights = ease_weights(matrix[:, self._covered], l2, "backtest")
 
     def _scorer(self, heldout: Heldout) -> Scorer:
         def score(block: slice) -> Scores:
@@ -44,21 +44,21 @@ class Ease(ScoredRecommender):
         return score
 
 
-def _weights(matrix: csr_array, l2: float) -> NDArray[np.float32]:
-    """Return B float32[n, n]."""
+def ease_weights(matrix: csr_array, l2: float, section: str) -> NDArray[np.float32]:
+    """Return B float32[n, n] of a binary matrix [n_users, n]; errors name the settings of a configuration `section`."""
     n_items = matrix.shape[1]
     needed, available = _COPIES * 4 * n_items**2, psutil.virtual_memory().available
     if needed > available:
         raise RecsysError(
             f"EASE over {n_items} items needs {needed / 2**30:.1f} GiB, {available / 2**30:.1f} are free; lower "
-            "backtest.ease_max_items"
+            f"{section}.ease_max_items"
         )
     gram = np.asfortranarray((matrix.T @ matrix).toarray(), np.float32)
     gram[np.diag_indices(n_items)] += l2
     factor, failed = lapack.spotrf(gram, lower=True, overwrite_a=True)
     inverse, wrong = lapack.spotri(factor, lower=True, overwrite_c=True)
     if failed or wrong:
-        raise RecsysError(f"EASE cannot invert its matrix (LAPACK {failed or wrong}); raise backtest.ease_l2")
+        raise RecsysError(f"EASE cannot invert its matrix (LAPACK {failed or wrong}); raise {section}.ease_l2")
     inverse = np.tril(inverse)
     inverse += np.tril(inverse, -1).T
     weights: NDArray[np.float32] = inverse / -np.diag(inverse)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from recsys.config import Config
 from recsys.evaluation import lists
 from recsys.evaluation.baselines import baselines
+from recsys.evaluation.blend import Blend, FittedBlend, HybridRecommender
 from recsys.evaluation.metrics import ACCURACY, Bools, Floats, average, n_measured, ndcg_at_k
 from recsys.evaluation.recommender import Recommender, TowerRecommender, Towers, recommendable_items
 from recsys.evaluation.report import EvaluationReport, ModelResult
@@ -25,15 +26,20 @@ from recsys.features import Dataset, FeatureSpec, Heldout, TextModel, content_ve
 _SLICE_METRICS = ("ndcg", "recall", "hit_rate")
 
 
-def evaluate(config: Config, dataset: Dataset, towers: Towers, split: int = 2) -> EvaluationReport:
+def evaluate(
+    config: Config, dataset: Dataset, towers: Towers, split: int = 2, blend: Blend | None = None
+) -> EvaluationReport:
     """Return the towers and the four baselines on the held-out users of `split` (1 validation, 2 test).
 
-    Raises RecsysError when no user can be measured, or when the model's scores are not finite or all the same.
+    With a `blend` the hybrid, its components fitted on what came before the split, is the model that is judged. Raises
+    RecsysError when no user can be measured, or when the model's scores are not finite or all the same.
     """
     settings = config.evaluation
     users = measured_users(config, dataset, split)
     recommendable = recommendable_items(dataset, split)
+    hybrid = [_hybrid(dataset, towers, recommendable, blend, split)] if blend else []
     recommenders: list[Recommender] = [
+        *hybrid,
         TowerRecommender(dataset, towers, recommendable),
         *baselines(
             dataset, split, recent_days=settings.recent_days, n_neighbours=settings.knn_neighbours, seed=settings.seed
@@ -67,14 +73,20 @@ def evaluate_champion(
     towers: Towers,
     split: int = 2,
     name: str = "champion",
+    blend: Blend | None = None,
 ) -> ModelResult:
     """Return an older bundle on the users and items `evaluate` measures, seen through the bundle's own spec.
 
     Users and items the champion does not know are encoded from demographics and content, as they would be when served.
+    With its `blend` its weights count, and its components are fitted on the present dataset.
     """
     mapped = reindex(dataset, spec, text_model)
     recommendable = recommendable_items(dataset, split)
-    recommender = TowerRecommender(mapped, towers, recommendable, name, encode=True)
+    recommender = (
+        _hybrid(mapped, towers, recommendable, blend, split, name, encode=True)
+        if blend
+        else TowerRecommender(mapped, towers, recommendable, name, encode=True)
+    )
     return evaluate_recommender(config, dataset, recommender, measured_users(config, dataset, split), recommendable)
 
 
@@ -103,6 +115,20 @@ def evaluate_recommender(
         deciles=_deciles(dataset, users, items[:, :k], hits[:, :k]),
         per_user=per_user,
     )
+
+
+def _hybrid(
+    dataset: Dataset,
+    towers: Towers,
+    recommendable: NDArray[np.bool_],
+    blend: Blend,
+    split: int,
+    name: str = "hybrid",
+    *,
+    encode: bool = False,
+) -> HybridRecommender:
+    fitted = FittedBlend.fit(blend, dataset, split)
+    return HybridRecommender(dataset, towers, recommendable, fitted, name, encode=encode)
 
 
 def cut_offs(config: Config, recommendable: NDArray[np.bool_]) -> dict[int, int]:

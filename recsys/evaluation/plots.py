@@ -13,6 +13,7 @@ from recsys.evaluation.report import EvaluationReport
 _INK, _GRID, _QUIET = "#1f2933", "#d9dee4", "#9aa5b1"
 _COLOURS = ("#0f62fe", "#da1e28", "#198038", "#8a3ffc", "#b28600", "#007d79", "#ee538b", "#6f6f6f")
 _LABELS = {
+    "hybrid": "hybrid",
     "two_tower": "two-tower",
     "random": "random",
     "popularity": "popularity",

@@ -76,9 +76,10 @@ def _measured_fold(
     recommendable = recommendable_items(dataset, _TEST) if users.candidates is None else users.candidates
     fold = Fold(name, dataset, partial(build, train_validation=True), users, recommendable)
     _check(config, fold)
-    for model, builder in chosen.items():
-        for seed in config.backtest.seeds if builder.seeded else (None,):
-            fold.models.append(_fitted(config, fold, model, builder, seed, on_epoch))
+    with tempfile.TemporaryDirectory(prefix="recsys-backtest-") as folder:
+        for model, builder in chosen.items():
+            for seed in config.backtest.seeds if builder.seeded else (None,):
+                fold.models.append(_fitted(config, fold, model, builder, seed, Path(folder) / str(seed), on_epoch))
     return fold
 
 
@@ -94,7 +95,7 @@ def _check(config: Config, fold: Fold) -> None:
 
 
 def _fitted(
-    config: Config, fold: Fold, name: str, builder: Builder, seed: int | None, on_epoch: OnEpoch
+    config: Config, fold: Fold, name: str, builder: Builder, seed: int | None, folder: Path, on_epoch: OnEpoch
 ) -> FittedModel:
     from recsys.evaluation import measure
 
@@ -104,11 +105,10 @@ def _fitted(
     )
     title = f"{name}, fold {fold.name}" + (f", seed {seed}" if seed is not None else "")
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="recsys-backtest-") as folder:
-        hear = partial(on_epoch, title)
-        model = builder.fit(Fit(own, fold.dataset, fold.whole, _TEST, fold.recommendable, Path(folder), hear))
-        fitted = time.perf_counter()
-        items, scores = model.ranked(fold.users, max(settings.ks))
+    hear = partial(on_epoch, title)
+    model = builder.fit(Fit(own, fold.dataset, fold.whole, _TEST, fold.recommendable, folder, hear))
+    fitted = time.perf_counter()
+    items, scores = model.ranked(fold.users, max(settings.ks))
     ranked = time.perf_counter()
     measured = measure(
         fold.dataset,

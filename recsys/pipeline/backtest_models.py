@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys.features import Dataset, Heldout
+    from recsys.model import ExportedTowers
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 _DAY_S = 86_400
@@ -33,9 +34,10 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True)
 class Fit:
-    """What a model is fitted on: `config.model.seed` is the training seed, `folder` is empty and the model's own.
+    """What a model is fitted on: `config.model.seed` is the training seed.
 
-    `whole()` is the same data with the validation events in train.
+    `folder` is shared by the models of one fold and seed, so that towers are trained once. `whole()` is the same data
+    with the validation events in train.
     """
 
     config: Config
@@ -64,6 +66,7 @@ def builders(config: Config) -> dict[str, Builder]:
     settings = config.backtest
     known = {
         "two_tower": Builder(_two_tower, seeded=True, is_baseline=False),
+        "hybrid": Builder(_hybrid, seeded=True, is_baseline=False),
         "ease": Builder(_ease),
         "item_knn": Builder(_item_knn),
         "covisitation": Builder(_covisitation),
@@ -85,15 +88,42 @@ def builders(config: Config) -> dict[str, Builder]:
 
 def _two_tower(fit: Fit) -> Ranker:
     from recsys.evaluation import TowerRecommender
-    from recsys.model import ExportedTowers, train
 
-    dataset = fit.dataset
-    result = train(fit.config, dataset, fit.folder, fit.on_epoch)
+    towers = _towers(fit, fit.dataset, "validated")
+    if not fit.config.backtest.refit:
+        return TowerRecommender(fit.dataset, towers, fit.recommendable)
+    whole = fit.whole()
+    return TowerRecommender(whole, _refitted(fit, whole), fit.recommendable)
+
+
+def _hybrid(fit: Fit) -> Ranker:
+    from recsys.evaluation import FittedBlend, HybridRecommender, choose_blend
+
+    dataset, towers = fit.dataset, _towers(fit, fit.dataset, "validated")
+    blend = choose_blend(fit.config, dataset, towers)
     if fit.config.backtest.refit:
         dataset = fit.whole()
-        model = fit.config.model.model_copy(update={"epochs": result.best_epoch})
-        train(fit.config.model_copy(update={"model": model}), dataset, fit.folder, fit.on_epoch)
-    return TowerRecommender(dataset, ExportedTowers.load(fit.folder), fit.recommendable)
+        towers = _refitted(fit, dataset)
+    return HybridRecommender(dataset, towers, fit.recommendable, FittedBlend.fit(blend, dataset, fit.split))
+
+
+def _refitted(fit: Fit, whole: "Dataset") -> "ExportedTowers":
+    """Return towers trained on train and validation, for as many epochs as validation chose."""
+    from recsys.model import ExportedTowers
+
+    best = ExportedTowers.training(fit.folder / "validated")["best_epoch"]
+    return _towers(fit, whole, "refitted", {"epochs": best})
+
+
+def _towers(fit: Fit, dataset: "Dataset", name: str, settings: dict[str, object] | None = None) -> "ExportedTowers":
+    """Return the towers of the fold and seed, trained if no model before asked for them."""
+    from recsys.model import ExportedTowers, train
+
+    folder = fit.folder / name
+    if not folder.exists():
+        model = fit.config.model.model_copy(update=settings or {})
+        train(fit.config.model_copy(update={"model": model}), dataset, folder, fit.on_epoch)
+    return ExportedTowers.load(folder)
 
 
 def _ease(fit: Fit) -> Ranker:

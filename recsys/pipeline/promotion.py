@@ -7,7 +7,8 @@ import numpy as np
 
 from recsys.config import Config
 from recsys.errors import GateError, RegistryError
-from recsys.storage import digest_of, join, local_path, locked, publish
+from recsys.pipeline.training import read_evaluation
+from recsys.storage import digest_of, exists, join, local_path, locked, publish
 
 Json = dict[str, Any]  # Any: JSON, checked by the models that read it
 _CHAMPION_TAG = "recsys.champion"  # what served under a version, so that a rollback restores all of it
@@ -17,15 +18,19 @@ def register(
     config: Config, trained: Json, evaluation: Json, index: Json, tags: Mapping[str, str] | None = None
 ) -> Json:
     """Publish the bundle and register it in MLflow as challenger; a run registered before keeps its version."""
-    from recsys.features import load_dataset
+    from recsys.evaluation import FittedBlend
+    from recsys.features import TEST, load_dataset
     from recsys.registry import write_bundle
     from recsys.registry.runs import model_url, resumed_run
     from recsys.registry.versions import register_version
 
-    key = digest_of({"run_key": trained["run_key"], "index": index["index"].rsplit("/", 1)[-1]})
+    blend = _blend_of(evaluation["evaluation"])
+    chosen: Json = {"blend": blend.model_dump(mode="json")} if blend else {}
+    key = digest_of({"run_key": trained["run_key"], "index": index["index"].rsplit("/", 1)[-1], **chosen})
     arrays = load_dataset(trained["features"])
+    fitted = FittedBlend.fit(blend, arrays, TEST + 1) if blend else None  # serving knows all there is
     with publish(join(config.storage, "bundles", trained["run_key"])) as publication:
-        write_bundle(publication.path, local_path(trained["towers"]), arrays, {"run_key": trained["run_key"]})
+        write_bundle(publication.path, local_path(trained["towers"]), arrays, {"run_key": trained["run_key"]}, fitted)
     numbers = {f"test.{name}": f"{value:.4f}" for name, value in evaluation["metrics"].items()}
     with resumed_run(config, trained["run_id"]):
         version = register_version(
@@ -109,6 +114,12 @@ def ledger(config: Config) -> list[Json]:
     return read_ledger(config.storage)
 
 
+def _blend_of(evaluation: str) -> Any:  # Any: Blend, imported where it is needed; None where towers stand alone
+    from recsys.evaluation import BLEND_FILE, read_blend
+
+    return read_blend(local_path(evaluation)) if exists(join(evaluation, BLEND_FILE)) else None
+
+
 def _evidence(config: Config, registered: Json, champion: Any) -> Any:  # Any: Champion, Evidence
     from recsys.evaluation import evaluate_champion
     from recsys.features import load_dataset
@@ -118,12 +129,14 @@ def _evidence(config: Config, registered: Json, champion: Any) -> Any:  # Any: C
     with np.load(local_path(registered["evaluation"]) / "per_user.npz") as arrays:
         values = {name: arrays[name] for name in arrays.files}
     cold = values.pop("cold").astype(bool)
-    model = values.pop("two_tower")
+    model = values.pop(read_evaluation(registered["evaluation"])["model"])
     old = None
     if champion:
         bundle = load_bundle(champion.bundle)
         dataset = load_dataset(registered["features"])
-        old = evaluate_champion(config, dataset, bundle.dataset.spec, bundle.dataset.text_model, bundle.towers).per_user
+        blend = bundle.blend.blend if bundle.blend else None
+        spec, text_model = bundle.dataset.spec, bundle.dataset.text_model
+        old = evaluate_champion(config, dataset, spec, text_model, bundle.towers, blend=blend).per_user
     here = BundleRecommender.open(registered["bundle"], registered["index"])
     return Evidence(
         model=model,

@@ -50,22 +50,27 @@ def train(
 def evaluate(config: Config, trained: Json) -> Json:
     """Compare the model with its baselines on the test days; log metrics, plots and the model card.
 
-    Raises RecsysError when nobody can be measured or the scores are constant or not finite.
+    With `blend.enabled` the hybrid is judged, its weights chosen on validation and stored beside the report. Raises
+    RecsysError when nobody can be measured or the scores are constant or not finite.
     """
+    from recsys.evaluation import BLEND_FILE, choose_blend
     from recsys.evaluation import evaluate as measure
     from recsys.features import load_dataset
     from recsys.model import ExportedTowers
 
-    base = join(config.storage, "evaluations", _key(trained, config.evaluation.model_dump(mode="json")))
+    base = join(config.storage, "evaluations", _key(trained, _judged(config)))
     arrays = load_dataset(trained["features"])
     folder = local_path(trained["towers"])
     towers = ExportedTowers.load(folder)
-    report = measure(config, arrays, towers)
+    blend = choose_blend(config, arrays, towers) if config.blend.enabled else None
+    report = measure(config, arrays, towers, blend=blend)
     with publish(base, {"run_key": trained["run_key"]}) as publication:
         write_json(str(publication.path / "evaluation.json"), report.to_json())
         np.savez(publication.path / "per_user.npz", allow_pickle=False, **report.per_user,
                  cold=report.user_slices["cold_users"])  # fmt: skip
-    _log_evaluation(config, trained, arrays, towers, report)
+        if blend:
+            write_json(str(publication.path / BLEND_FILE), blend.model_dump(mode="json"))
+    _log_evaluation(config, trained, arrays, towers, report, blend)
     main = config.evaluation.main_metric
     return {
         "evaluation": publication.uri,
@@ -92,7 +97,11 @@ def export_index(config: Config, trained: Json) -> Json:
     return {"index": publication.uri, "recall": about.recall, "search_k": about.search_k}
 
 
-def _log_evaluation(config: Config, trained: Json, arrays: Any, towers: Any, report: Any) -> None:
+def _judged(config: Config) -> Json:
+    return {"evaluation": config.evaluation.model_dump(mode="json"), "blend": config.blend.model_dump(mode="json")}
+
+
+def _log_evaluation(config: Config, trained: Json, arrays: Any, towers: Any, report: Any, blend: Any) -> None:
     from recsys import evaluation as plots
     from recsys.registry import model_card
     from recsys.registry.runs import log_evaluation, resumed_run
@@ -114,11 +123,25 @@ def _log_evaluation(config: Config, trained: Json, arrays: Any, towers: Any, rep
         "train_ends": arrays.spec.validation_start,
         "seed": config.model.seed,
         "best_epoch": told["best_epoch"],
+        "blend": _weights(blend),
     }
     k = config.evaluation.main_metric.rsplit("_", 1)[1]
     card = model_card(facts, report.metrics, (f"recall_at_{k}", f"ndcg_at_{k}", f"mrr_at_{k}"))
     with resumed_run(config, trained["run_id"]):
-        log_evaluation(report.metrics, figures, card)
+        log_evaluation(report.metrics, figures, card, _blend_numbers(blend))
+
+
+def _weights(blend: Any) -> str:
+    if blend is None:
+        return "the towers alone"
+    return ", ".join(f"{name} {weight:.3g}" for name, weight in blend.weights.items())
+
+
+def _blend_numbers(blend: Any) -> dict[str, float]:
+    if blend is None:
+        return {}
+    weights = {f"weight/{name}": weight for name, weight in blend.weights.items()}
+    return weights | {f"validation/{name}/ndcg_at_10": value for name, value in blend.validation.items()}
 
 
 def _key(trained: Json, settings: Json) -> str:

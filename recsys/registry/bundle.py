@@ -1,4 +1,6 @@
-"""The bundle: everything one version serves with, hashed under one name. Towers, spec, items and user histories.
+"""The bundle: everything one version serves with, hashed under one name.
+
+Towers, spec, items, user histories, and the blend with its fitted components where the hybrid serves.
 
 User histories hold pseudonyms only.
 """
@@ -10,30 +12,38 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from recsys.errors import StorageError
+from recsys.evaluation import FittedBlend
 from recsys.features import Dataset
 from recsys.model import ExportedTowers
 from recsys.schema import USER_ID
 from recsys.storage import local_path, read_json, read_manifest, verify, write_json
 
-FORMAT = 1
+FORMAT = 2  # 2: there may be a blend, which older code would not serve
+_BLEND = "blend"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle."""
+    """A loaded bundle; without a `blend` the towers serve alone."""
 
     dataset: Dataset
     towers: ExportedTowers
     info: dict[str, JsonValue]
+    blend: FittedBlend | None = None
 
 
-def write_bundle(folder: Path, towers: Path, dataset: Dataset, info: dict[str, JsonValue]) -> None:
-    """Write a bundle of exported towers and the training set they belong to into a folder being published."""
+def write_bundle(
+    folder: Path, towers: Path, dataset: Dataset, info: dict[str, JsonValue], blend: FittedBlend | None = None
+) -> None:
+    """Write a bundle of exported towers, the training set they belong to and a blend into a folder being published."""
     shutil.copytree(towers, folder / "towers", ignore=shutil.ignore_patterns("MANIFEST.json"))
     (folder / "dataset").mkdir()
     # Serving reads encoded demographics; the labels themselves and the consent flags stay behind.
     replace(dataset, users_frame=dataset.users_frame.select(USER_ID)).save(folder / "dataset")
-    write_json(str(folder / "bundle.json"), {"format": FORMAT, **info})
+    if blend:
+        (folder / _BLEND).mkdir()
+        blend.save(folder / _BLEND)
+    write_json(str(folder / "bundle.json"), {"format": FORMAT if blend else 1, **info})
 
 
 def load_bundle(uri: str, *, check: bool = True) -> Bundle:
@@ -49,4 +59,6 @@ def load_bundle(uri: str, *, check: bool = True) -> Bundle:
     info = read_json(str(folder / "bundle.json"))
     if info["format"] > FORMAT:
         raise StorageError(f"{uri} has bundle format {info['format']}; this code reads up to {FORMAT}: upgrade recsys")
-    return Bundle(Dataset.load(folder / "dataset"), ExportedTowers.load(folder / "towers"), info)
+    dataset, blended = Dataset.load(folder / "dataset"), (folder / _BLEND).exists()
+    blend = FittedBlend.load(folder / _BLEND, len(dataset.items.ids)) if blended else None
+    return Bundle(dataset, ExportedTowers.load(folder / "towers"), info, blend)

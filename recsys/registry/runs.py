@@ -95,7 +95,8 @@ def log_training(
     """
     run = mlflow.active_run()
     known = mlflow.get_run(run.info.run_id).data.params if run else {}  # a parameter cannot be written a second time
-    params = _flat({"model": config.model, "features": config.features, "source": config.source})
+    parts = {"model": config.model, "features": config.features, "blend": config.blend, "source": config.source}
+    params = _flat(parts)
     params |= {f"origin.model.{name}": origin[:500] for name, origin in (origins or {}).items()}
     mlflow.log_params({name: value for name, value in params.items() if name not in known})
     frame = pd.DataFrame([dict(counts)])
@@ -107,8 +108,17 @@ def log_training(
     mlflow.log_metrics({f"training/{name}": float(value) for name, value in summary.items()})
 
 
-def log_evaluation(metrics: Mapping[str, Mapping[str, float]], figures: Mapping[str, Figure], card: str) -> None:
-    """Log every model's metrics as `test/<model>/<metric>`, the plots and the model card to the open run."""
+def log_evaluation(
+    metrics: Mapping[str, Mapping[str, float]],
+    figures: Mapping[str, Figure],
+    card: str,
+    blend: Mapping[str, float] | None = None,
+) -> None:
+    """Log every model's metrics as `test/<model>/<metric>`, the plots and the model card to the open run.
+
+    `blend` are the weights of the hybrid and what validation said of its parts, logged as `blend/<name>`.
+    """
+    mlflow.log_metrics({f"blend/{name}": value for name, value in (blend or {}).items()})
     flat = {f"test/{model}/{name}": value for model, values in metrics.items() for name, value in values.items()}
     mlflow.log_metrics({_metric_name(name): value for name, value in flat.items()})
     for name, figure in figures.items():

@@ -18,8 +18,8 @@ from recsys.storage import local_path
 CHAMPION, CHALLENGER = "champion", "challenger"
 _MODEL_FILE = Path(__file__).with_name("pyfunc_model.py")
 _REQUIREMENTS = (
-    "annoy", "fsspec", "matplotlib", "narwhals", "numpy", "onnxruntime", "pandas", "polars", "pyarrow", "pydantic",
-    "scikit-learn", "scipy",
+    "annoy", "fsspec", "matplotlib", "narwhals", "numpy", "onnxruntime", "pandas", "polars", "psutil", "pyarrow",
+    "pydantic", "scikit-learn", "scipy",
 )  # fmt: skip
 
 

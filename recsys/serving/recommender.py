@@ -1,4 +1,4 @@
-"""Recommends from a bundle: retrieve by the index, leave out what was seen or is not there, say why."""
+"""Recommends from a bundle: retrieve, blend, leave out what was seen or is not there, say why."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from recsys.config import RerankConfig
 from recsys.errors import StorageError
+from recsys.evaluation import FittedBlend, Profiles
 from recsys.features import content_vectors, context_of
 from recsys.index import ExactIndex, Index, load_index
 from recsys.registry import Bundle, load_bundle
@@ -94,15 +95,15 @@ class BundleRecommender:
         `at` is the time of the request, by default just after what the bundle has seen; only events before it count.
         `history` adds events `(item_id, event, time)` the bundle has not seen, such as a newcomer's first ones. Items
         the user has met, disliked ones too, are left out. A label the vocabulary lacks counts as unknown.
-        `taste` [n_items] is further evidence, in standard deviations of score, that is added to the towers' scores;
-        then the whole catalogue is searched, and the scores of the list are such sums.
+        `taste` [n_items] is further evidence, in standard deviations of score, that is added to the scores; then the
+        whole catalogue is searched, and the scores of the list are such sums.
         """
         if k < 1:
             raise ValueError(f"k must be at least 1; got {k}")
         second = int(at.timestamp()) if at else self.last_second() + 1
         row = self._users.get(user_id) if user_id is not None else None
         asker = asker_of(self._bundle.dataset, row, self._places, demographics, history, second)
-        rows, scores = self._listed(self._query(asker, second, device), k, asker.seen, second, taste)
+        rows, scores = self._listed(asker, self._query(asker, second, device), k, second, taste)
         items = self._bundle.dataset.items
         return [
             Recommendation(
@@ -117,33 +118,71 @@ class BundleRecommender:
 
     def _listed(
         self,
+        asker: Asker,
         vector: NDArray[np.float32],
         k: int,
-        seen: NDArray[np.int32],
         second: int,
         taste: NDArray[np.float64] | None,
     ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
         """Return k rows and their scores, re-ranked if so configured; re-ranking leaves scores as they were."""
         settings = self._settings
         n = max(k, settings.n_candidates) if settings.active else k
-        rows, scores = (
-            self._choose(vector, n, seen, second) if taste is None else self._with_taste(vector, taste, n, seen, second)
-        )
+        blend = self._bundle.blend
+        if taste is not None:
+            rows, scores = self._with_taste(asker, vector, taste, n, second)
+        elif blend is not None:
+            rows, scores = self._blended(blend, asker, vector, n, second)
+        else:
+            rows, scores = self._choose(vector, n, asker.seen, second)
         if not settings.active:
             return rows, scores
         places = rerank(settings, rows, scores, self._similarity[rows], self._log_popularity[rows], k)
         return rows[places], scores[places]
 
+    def _blended(
+        self, blend: FittedBlend, asker: Asker, vector: NDArray[np.float32], n: int, second: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
+        """Rank the catalogue, or where it is large what the index finds and what other evidence ranks first."""
+        n_items, settings = self._index.n_items, blend.blend.settings
+        evidence = blend.evidence(Profiles.of_one(asker.positives, n_items))[0]
+        if n_items <= settings.full_max_items:
+            return self._best(np.arange(n_items), self._sum(blend, vector, evidence), asker, n, second)
+        asked = settings.n_retrieved + n + len(asker.seen) + _MARGIN
+        found, _ = self._index.query(vector, asked)
+        head = np.argpartition(-evidence, min(asked, n_items) - 1)[:asked]
+        rows = np.union1d(found[0][found[0] >= 0], head)
+        return self._best(rows, self._sum(blend, vector, evidence, rows), asker, n, second)
+
+    def _sum(
+        self,
+        blend: FittedBlend,
+        vector: NDArray[np.float32],
+        evidence: NDArray[np.float32],
+        rows: NDArray[np.integer] | slice = slice(None),
+    ) -> NDArray[np.float32]:
+        towers = self._bundle.towers.item_vectors[rows] @ vector[0]
+        return np.asarray(blend.tower_coefficient * towers + evidence[rows], np.float32)
+
+    def _best(
+        self, rows: NDArray[np.integer], scores: NDArray[np.floating], asker: Asker, n: int, second: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
+        order = np.argsort(-scores, kind="stable")
+        ranked = rows[order].astype(np.int32)
+        kept = self._allowed(ranked, asker.seen, second)
+        return ranked[kept][:n], scores[order][kept][:n]
+
     def _with_taste(
-        self, vector: NDArray[np.float32], taste: NDArray[np.float64], n: int, seen: NDArray[np.int32], second: int
+        self, asker: Asker, vector: NDArray[np.float32], taste: NDArray[np.float64], n: int, second: int
     ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
         if taste.shape != (self._index.n_items,):
             raise ValueError(f"taste must have shape ({self._index.n_items},); got {taste.shape}")
-        scores = (self._bundle.towers.item_vectors @ vector[0]).astype(np.float64)
+        blend, n_items = self._bundle.blend, self._index.n_items
+        scores = self._bundle.towers.item_vectors @ vector[0]
+        if blend is not None:
+            scores = self._sum(blend, vector, blend.evidence(Profiles.of_one(asker.positives, n_items))[0])
+        scores = scores.astype(np.float64)
         total = (scores - scores.mean()) / max(float(scores.std()), 1e-12) + taste
-        rows = np.argsort(-total, kind="stable").astype(np.int32)
-        rows = rows[self._allowed(rows, seen, second)][:n]
-        return rows, total[rows]
+        return self._best(np.arange(n_items), total, asker, n, second)
 
     @cached_property
     def _similarity(self) -> NDArray[np.float32]:

@@ -153,15 +153,20 @@ def test_folds_are_pooled_user_by_user(backtest):
         assert again == pytest.approx({name: own[name] for name in again}, abs=1e-9)
 
 
-def test_a_two_tower_is_trained_and_measured(backtest):
-    settings = 'protocol = "leave_one_out"\nmodels = ["two_tower", "popularity"]\nks = [5]\n' + MAIN
+def test_a_two_tower_and_its_hybrid_are_trained_once_and_measured(backtest):
+    settings = 'protocol = "leave_one_out"\nmodels = ["two_tower", "hybrid", "popularity"]\nks = [5]\n' + MAIN
     code, error, out = backtest(
         settings + "must_beat_popularity = false\nrefit = true", "epochs = 1\ndim = 8\nbatch_size = 32"
     )
     assert code == 0, error
     report = json.loads((out / "metrics.json").read_text())
-    again = rescored(out, "two_tower", 5, 11)
-    assert again == pytest.approx({name: report["models"]["two_tower"]["metrics"][name] for name in again}, abs=1e-9)
+    for model in ("two_tower", "hybrid"):
+        again = rescored(out, model, 5, 11)
+        assert again == pytest.approx({name: report["models"][model]["metrics"][name] for name in again}, abs=1e-9)
+    seconds = {each["model"]: each["seconds"]["fit"] for each in json.loads((out / "timing.json").read_text())}
+    assert seconds["hybrid"] < seconds["two_tower"]
+    values = {name: report["models"][name]["metrics"]["ndcg_at_5"] for name in ("hybrid", "popularity")}
+    assert values["hybrid"] > values["popularity"]
 
 
 def test_a_loss_that_is_not_a_number_writes_nothing(backtest):
@@ -184,7 +189,7 @@ def test_a_model_that_does_not_beat_popularity_fails_after_writing(backtest):
     ("settings", "message"),
     [
         (BASELINES.replace("[3, 5]", "[5, 400]") + MAIN, "backtest.ks must be <= 30 (items that may be recommended in test); got 400"),
-        (BASELINES.replace("ease", "magic") + MAIN, "backtest.models must be among two_tower, ease"),
+        (BASELINES.replace("ease", "magic") + MAIN, "backtest.models must be among two_tower, hybrid, ease"),
         (BASELINES.replace("leave_one_out", "user_holdout") + MAIN + "holdout_users = 0.001", "leaves a set of users empty"),
         (BASELINES.replace("leave_one_out", "item_cold") + MAIN + 'cold_items = "COLD"', "the first is 'nowhere'"),
         (BASELINES.replace("leave_one_out", "files") + MAIN + 'test = "NONE"', "cannot open"),

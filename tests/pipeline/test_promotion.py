@@ -4,9 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from recsys import pipeline
 from recsys.errors import GateError, StorageError
+from recsys.evaluation import read_blend
 from recsys.registry import load_bundle
 from recsys.registry.versions import version_with
 from recsys.serving import BundleRecommender, read_champion
@@ -32,15 +34,27 @@ def test_the_first_champion_passed_every_gate_and_serves(world: World) -> None:
     assert len(recommender.recommend(None, 10, demographics=recommender.example_demographics())) == 10
 
 
+def test_the_champion_is_the_hybrid_that_was_judged(world: World) -> None:
+    report = pipeline.training.read_evaluation(world.evaluated["evaluation"])
+    assert report["model"] == "hybrid" and {"two_tower", "popularity"} <= set(report["metrics"])
+    served = load_bundle(world.registered["bundle"]).blend
+    assert served is not None
+    assert served.blend == read_blend(Path(world.evaluated["evaluation"]))
+    logged = MlflowClient().get_run(world.trained["run_id"]).data.metrics
+    assert {f"blend/weight/{name}": weight for name, weight in served.blend.weights.items()}.items() <= logged.items()
+
+
 def test_a_worse_challenger_is_refused_by_name_value_and_limit_and_the_champion_serves_on(world: World) -> None:
     before, decisions = serving(world), len(pipeline.ledger(world.config))
     untaught = world.config.model.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
-    config = world.config.model_copy(update={"model": untaught})
+    alone = world.config.blend.model_copy(update={"enabled": False})  # what goes with what would teach enough
+    config = world.config.model_copy(update={"model": untaught, "blend": alone})
     registered = challenge(config, world.features["features"], world.chosen["dataset"])
     refusal = (
         rf"version {registered['version']} was refused; champion {world.registered['version']} serves on\."
         r".*beats_popularity FAILS: -?\d\.\d{4} against 0\.0000.*not_worse_than_champion FAILS: -\d\.\d{4} against -0\.0"
     )
+    assert load_bundle(registered["bundle"]).blend is None
     with pytest.raises(GateError, match=refusal):
         pipeline.promote(config, registered)
     assert serving(world) == before

@@ -1,0 +1,148 @@
+"""The hybrid: towers and linear evidence in one weighted sum, the same in evaluation and in serving."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.sparse import csr_array, load_npz, save_npz
+
+from recsys.config import BlendConfig
+from recsys.errors import StorageError
+from recsys.evaluation.components import COMPONENTS, Component, Profiles, fit_components
+from recsys.evaluation.recommender import Scorer, TowerRecommender, Towers
+from recsys.features import Dataset, Heldout
+from recsys.storage import read_json, write_json
+
+TOWER = "two_tower"
+BLEND_FILE = "blend.json"
+
+
+class Blend(BaseModel):
+    """What was chosen on validation: a score is the sum over `weights` of weight x score / scale.
+
+    `scales` are the mean standard deviations of each part's scores over the items a validation user could be
+    recommended, so weights compare parts; a part that is not in `weights` is not used. `validation` maps each part
+    alone and `hybrid` to nDCG@10 on `n_users` validation users. `ease_l2`, `n_neighbours` and `recent_days` fit the
+    components again on other days.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    weights: dict[str, float]
+    scales: dict[str, float]
+    validation: dict[str, float]
+    n_users: int
+    ease_l2: float
+    n_neighbours: int
+    recent_days: int
+    settings: BlendConfig
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The components that are used, beside the towers."""
+        return tuple(name for name in COMPONENTS if name in self.weights)
+
+    def coefficient(self, name: str) -> np.float32:
+        """Return what a part's raw scores are multiplied by."""
+        return np.float32(self.weights[name] / self.scales[name])
+
+
+@dataclass(frozen=True)
+class FittedBlend:
+    """A blend with its components fitted on one dataset."""
+
+    blend: Blend
+    components: Mapping[str, Component]
+
+    @classmethod
+    def fit(cls, blend: Blend, dataset: Dataset, split: int) -> Self:
+        """Fit the components in use on all positive events of the splits before `split`."""
+        fitted = fit_components(
+            dataset,
+            split,
+            blend.components,
+            blend.settings,
+            ease_l2=blend.ease_l2,
+            n_neighbours=blend.n_neighbours,
+            recent_days=blend.recent_days,
+        )
+        return cls(blend, fitted)
+
+    @property
+    def tower_coefficient(self) -> np.float32:
+        """What the towers' dot products are multiplied by."""
+        return self.blend.coefficient(TOWER)
+
+    def evidence(self, profiles: Profiles) -> NDArray[np.float32]:
+        """Return float32[n, n_items]: what is added to the towers' weighted scores."""
+        total = np.zeros(profiles.items.shape, np.float32)
+        for name, component in self.components.items():
+            total += self.blend.coefficient(name) * profiles.scores(name, component)
+        return total
+
+    def save(self, folder: Path) -> None:
+        """Write `blend.json` and an array file for each component."""
+        write_json(str(folder / BLEND_FILE), self.blend.model_dump(mode="json"))
+        for name, component in self.components.items():
+            if isinstance(component, np.ndarray):
+                np.save(folder / f"{name}.npy", component, allow_pickle=False)
+            else:
+                save_npz(folder / f"{name}.npz", component)
+
+    @classmethod
+    def load(cls, folder: Path, n_items: int) -> Self:
+        """Read what `save` wrote; raise StorageError when a file is missing, damaged or of another catalogue."""
+        blend = read_blend(folder)
+        return cls(blend, {name: _component(folder, name, n_items) for name in blend.components})
+
+
+class HybridRecommender(TowerRecommender):
+    """The towers' scores and the blend's evidence in one sum, over the whole catalogue."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        towers: Towers,
+        recommendable: NDArray[np.bool_],
+        fitted: FittedBlend,
+        name: str = "hybrid",
+        *,
+        encode: bool = False,
+    ) -> None:
+        super().__init__(dataset, towers, recommendable, name, encode=encode)
+        self._fitted = fitted
+
+    def _scorer(self, heldout: Heldout) -> Scorer:
+        towers = super()._scorer(heldout)
+
+        def score(block: slice) -> NDArray[np.float32]:
+            own = self._fitted.evidence(Profiles.of(self._dataset, heldout, block))
+            return np.asarray(self._fitted.tower_coefficient * towers(block) + own, np.float32)
+
+        return score
+
+
+def read_blend(folder: Path) -> Blend:
+    """Return the blend written into a folder; raise StorageError when there is none or it is damaged."""
+    try:
+        return Blend.model_validate(read_json(str(folder / BLEND_FILE)))
+    except ValidationError as error:
+        raise StorageError(
+            f"{folder / BLEND_FILE} is no blend: {error.errors()[0]['msg']}; run the evaluation stage again"
+        ) from error
+
+
+def _component(folder: Path, name: str, n_items: int) -> Component:
+    dense, sparse = folder / f"{name}.npy", folder / f"{name}.npz"
+    try:
+        component: Component = np.load(dense, mmap_mode="r") if dense.exists() else csr_array(load_npz(sparse))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"cannot read the component {name}: {error}; register the version again") from error
+    if set(component.shape) != {n_items}:
+        raise StorageError(
+            f"the component {name} must be of {n_items} items; got shape {component.shape}: register the version again"
+        )
+    return component

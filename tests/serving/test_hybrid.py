@@ -1,0 +1,127 @@
+"""What was evaluated is what is served: a bundle with a blend returns the hybrid's lists."""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from recsys.config import BlendConfig
+from recsys.evaluation import Blend, FittedBlend, HybridRecommender, recommendable_items
+from recsys.features import Heldout
+from recsys.registry import load_bundle, write_bundle
+from recsys.serving import BundleRecommender, check_parity
+from recsys.storage import publish
+
+K = 10
+
+
+def blend_of(**settings: Any) -> Blend:
+    weights = {"two_tower": 1.0, "item_item": 0.7, "covisitation": 0.4, "popularity": 0.2, "recent_popularity": 0.1}
+    scales = {"two_tower": 3.0, "item_item": 0.1, "covisitation": 0.2, "popularity": 1.0, "recent_popularity": 1.0}
+    return Blend(
+        weights=weights,
+        scales=scales,
+        validation={},
+        n_users=30,
+        ease_l2=5.0,
+        n_neighbours=10,
+        recent_days=7,
+        settings=BlendConfig(**settings),
+    )
+
+
+def publish_bundle(place: Any, name: str, **settings: Any) -> str:
+    fitted = FittedBlend.fit(blend_of(**settings), place.dataset, 3)
+    with publish(f"{place.config.storage}/{name}") as bundle:
+        write_bundle(bundle.path, place.towers, place.dataset, {"run_key": name}, fitted)
+    return bundle.uri
+
+
+@pytest.fixture(scope="module")
+def served(place: Any) -> str:
+    return publish_bundle(place, "hybrid")
+
+
+def everybody(dataset: Any, second: int) -> Heldout:
+    """Every user of a dataset, asked after all that is known."""
+    events, n_users, n_items = dataset.events, len(dataset.users.ids), len(dataset.items.ids)
+    rows = np.repeat(np.arange(n_users), np.diff(events.offsets))[events.positive]
+    seen = csr_matrix((np.ones(rows.size, bool), (rows, events.item[events.positive])), shape=(n_users, n_items))
+    return Heldout(
+        user_rows=np.arange(n_users, dtype=np.int32),
+        relevant=csr_matrix((n_users, n_items), dtype=bool),
+        seen=seen,
+        query_time=np.full(n_users, second),
+        device=np.zeros(n_users, np.int32),
+        history_end=events.offsets[1:],
+        cold_user=np.zeros(n_users, bool),
+    )
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_entries": 400}, {"ease_max_items": 0}])
+def test_the_evaluated_list_is_the_served_list(place: Any, settings: dict[str, Any]) -> None:
+    uri = publish_bundle(place, f"same-{len(settings)}-{sum(settings.values())}", **settings)
+    dataset, recommender = place.dataset, BundleRecommender.open(uri, place.index)
+    second = recommender.last_second() + 1
+    bundle = load_bundle(uri)
+    fitted = FittedBlend.fit(blend_of(**settings), dataset, 3)
+    there = recommendable_items(dataset, 2) & (np.asarray(dataset.items.published_at) <= second)
+    users = everybody(dataset, second)
+    rows, scores = HybridRecommender(dataset, bundle.towers, there, fitted).ranked(users, len(dataset.items.ids))
+    for user in range(len(dataset.users.ids)):
+        events = slice(dataset.events.offsets[user], dataset.events.offsets[user + 1])
+        # evaluation hides what was consumed; serving also what was disliked
+        open_ = (rows[user] >= 0) & ~np.isin(rows[user], dataset.events.item[events])
+        listed = recommender.recommend(str(dataset.users.ids[user]), K)
+        assert [each.item_id for each in listed] == dataset.items.ids[rows[user][open_][:K]].tolist()
+        assert [each.score for each in listed] == pytest.approx(scores[user][open_][:K].tolist(), abs=1e-4)
+
+
+def test_a_fresh_process_repeats_the_hybrids_lists(place: Any, served: str) -> None:
+    assert check_parity(served, place.index, BundleRecommender.open(served, place.index)) == 1.0
+
+
+def test_the_hybrid_is_not_the_towers(place: Any, served: str) -> None:
+    hybrid, towers = (BundleRecommender.open(uri, place.index) for uri in (served, place.bundle))
+    lists = [[[e.item_id for e in each.recommend(user, K)] for user in hybrid.user_ids] for each in (hybrid, towers)]
+    assert sum(a != b for a, b in zip(*lists, strict=True)) > len(hybrid.user_ids) / 4
+    assert load_bundle(place.bundle).blend is None and load_bundle(place.bundle).info["format"] == 1
+
+
+def test_a_large_catalogue_is_served_from_what_each_part_retrieves(place: Any, served: str) -> None:
+    uri = publish_bundle(place, "large", full_max_items=10, n_retrieved=15)
+    whole, part = (BundleRecommender.open(each, place.index) for each in (served, uri))
+    found = [
+        len({e.item_id for e in whole.recommend(user, 5)} & {e.item_id for e in part.recommend(user, 5)})
+        for user in whole.user_ids
+    ]
+    assert np.mean(found) > 4.9
+    assert len(part.recommend(None, len(place.dataset.items.ids))) <= len(place.dataset.items.ids)
+
+
+def test_a_newcomers_history_counts_for_every_part(place: Any, served: str) -> None:
+    recommender = BundleRecommender.open(served, place.index)
+    user = recommender.busiest_user()
+    row = recommender.user_ids.index(user)
+    events = place.dataset.events
+    own = slice(events.offsets[row], events.offsets[row + 1])
+    bundle = recommender.bundle
+    second = recommender.last_second()
+    items = [str(place.dataset.items.ids[item]) for item in events.item[own][events.positive[own]]]
+    start = np.datetime64(second, "s").astype(object) - timedelta(hours=1)
+    told = [(item, "view", start + timedelta(seconds=place)) for place, item in enumerate(items)]
+    before, after = recommender.recommend(None, K), recommender.recommend(None, K, history=told)
+    assert bundle.blend is not None
+    assert [e.item_id for e in before] != [e.item_id for e in after]
+    assert not {e.item_id for e in after} & set(items)
+
+
+def test_taste_is_added_to_the_blend(place: Any, served: str) -> None:
+    recommender = BundleRecommender.open(served, place.index)
+    taste = np.zeros(len(place.dataset.items.ids))
+    plain = recommender.recommend(None, K, taste=taste)
+    assert [e.item_id for e in plain] == [e.item_id for e in recommender.recommend(None, K)]
+    taste[20] = 100.0
+    assert recommender.recommend(None, K, taste=taste)[0].item_id == str(place.dataset.items.ids[20])
