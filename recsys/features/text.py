@@ -47,8 +47,6 @@ class TextModel:
         counts = _counts(texts)
         n_documents = np.bincount(counts.indices, minlength=_N_HASHED)
         idf = (np.log((1 + counts.shape[0]) / (1 + n_documents)) + 1).astype(np.float32)  # smoothed, as scikit-learn
-        if counts.shape[0] > _FEWEST_TEXTS:
-            idf[n_documents < _FEWEST_TEXTS] = 0
         weighted = _unit_rows(counts @ diags_array(idf))
         return cls(idf, _tastes(weighted, targets, dim // 2), _topics(weighted, dim - dim // 2))
 
@@ -75,7 +73,8 @@ def _tastes(weighted: csr_array, targets: Floats | None, dim: int) -> Floats:
     if targets is None or not dim:
         return np.zeros((_N_HASHED, dim), np.float32)
     rows = rows_to_regress(np.linalg.norm(targets, axis=1))
-    slopes, _ = ridge_regression(weighted[rows], targets[rows])
+    shared = np.bincount(weighted.indices, minlength=_N_HASHED) >= _FEWEST_TEXTS
+    slopes, _ = ridge_regression(csr_array(weighted[rows] @ diags_array(shared.astype(np.float32))), targets[rows])
     return slopes
 
 

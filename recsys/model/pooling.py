@@ -37,8 +37,9 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
         present = tf.cast(kinds > 0, tf.float32)[..., tf.newaxis]
         if self._ordered:
             logits += self._places[::-1] + tf.gather(self._gaps, gaps)
-            likeness = self._likeness((vectors * present)[:, -1:], vectors)
-            logits += tf.transpose(likeness[:, :, 0], [0, 2, 1])
+            asks = tf.reshape(self._asks(vectors[:, -1] * present[:, -1]), [-1, 1, N_HEADS, _KEY])
+            keys = tf.reshape(self._keys(vectors), [-1, vectors.shape[1], N_HEADS, _KEY])
+            logits += tf.reduce_sum(asks * keys, axis=-1) / _KEY**0.5
         weights = tf.nn.softmax(logits + (1.0 - present) * _MASKED, axis=1) * present
         pooled = tf.matmul(weights, vectors, transpose_a=True)  # [B, heads, D]
         return tf.reshape(pooled, [-1, N_HEADS * vectors.shape[-1]])
@@ -60,17 +61,13 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
             logits += tf.transpose(tf.gather(self._gaps, gaps), [0, 3, 1, 2])
             present = tf.cast(kinds > 0, tf.float32)[..., tf.newaxis]
             before = tf.pad(vectors * present, [[0, 0], [1, 0], [0, 0]])[:, :-1]
-            logits += self._likeness(before, vectors)
+            asks, keys = _by_head(self._asks(before)), _by_head(self._keys(vectors))
+            logits += tf.matmul(asks, keys, transpose_b=True) / _KEY**0.5
         seen = seen[:, tf.newaxis]
         weights = tf.nn.softmax(logits + (1.0 - seen) * _MASKED, axis=-1) * seen  # [B, heads, T, T]
         pooled = tf.matmul(weights, vectors[:, tf.newaxis])  # [B, heads, T, D]
         shape = tf.shape(kinds)
         return tf.reshape(tf.transpose(pooled, [0, 2, 1, 3]), [shape[0], shape[1], N_HEADS * vectors.shape[-1]])
-
-    def _likeness(self, asking: "tf.Tensor", vectors: "tf.Tensor") -> "tf.Tensor":
-        """Return how much each of [B, Q, D] asks for each of [B, L, D], by head: [B, heads, Q, L]."""
-        asks, keys = _by_head(self._asks(asking)), _by_head(self._keys(vectors))
-        return tf.matmul(asks, keys, transpose_b=True) / _KEY**0.5
 
 
 def _by_head(vectors: "tf.Tensor") -> "tf.Tensor":

@@ -28,6 +28,7 @@ Array: TypeAlias = NDArray[np.generic]
 
 _VALIDATION = 1  # the split's number in EventArrays
 _EVENTS = 100_000  # events at which weights decay by `l2`: the more events, the less a prior says
+_FEWEST_EVENTS = 25_000  # fewer count as so many: stronger decay would leave nothing
 _SCALES = tuple(0.5**halvings for halvings in range(7))  # of candidates, to try
 _CHUNK = 8192  # items encoded at a time outside training
 _QUERIES = 1024  # users encoded at a time outside training
@@ -118,7 +119,7 @@ class Trainer:
         if self._optimizer is None:  # the first call makes the weights
             self._model.compute_loss(inputs, training=False)
             self._start_from_the_data(inputs)
-            weight_decay = self._config.l2 * _EVENTS / len(self._examples)
+            weight_decay = self._config.l2 * _EVENTS / max(len(self._examples), _FEWEST_EVENTS)
             self._optimizer = Optimizer(self._model.trainable_variables, weight_decay)
         loss = float(self._step(inputs, tf.constant(rate, tf.float32)))
         if not math.isfinite(loss):

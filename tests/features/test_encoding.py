@@ -52,8 +52,8 @@ def test_unknown_values_are_zero_and_rows_stay_in_the_catalogue(world):
 
 
 def test_text_weights_know_nothing_of_items_met_or_published_after_train(world):
-    seen = np.flatnonzero(world.text_model.components.any(axis=1))
-    expected = np.unique(_counts(["red apple fruit new", "old dog pets"]).indices)
+    seen = np.flatnonzero(world.text_model.topics.any(axis=1))
+    expected = np.unique(_counts(["red apple by_kim fruit new", "old dog pets"]).indices)
     assert seen.tolist() == expected.tolist()
     assert not world.items.text[1:3, :].any() or set(_counts(["blue boat sea fruit"]).indices) & set(expected)
     assert not world.items.text[2].any()
@@ -68,7 +68,8 @@ def test_future_rows_change_nothing_that_was_fitted(world, events, users, items,
     other = frames_to_dataset(config, late, world.users_frame, catalogue, cutoffs=cuts)
     skip = {"info"}
     assert other.spec.model_dump(exclude=skip) == world.spec.model_dump(exclude=skip)
-    assert np.array_equal(other.text_model.components, world.text_model.components)
+    for part in ("tastes", "topics"):
+        assert np.array_equal(getattr(other.text_model, part), getattr(world.text_model, part))
 
 
 def test_numeric_features_are_normalised_on_train_with_flags_for_missing(world):
@@ -179,6 +180,25 @@ def test_text_idf_is_scikit_learns():
 
 def test_similar_texts_are_close():
     texts = ["space war stars", "stars in space", "cooking soup", "soup and bread cooking"]
-    vectors = TextModel.fit(texts, 2).transform(texts)
+    vectors = TextModel.fit(texts, 4).transform(texts)  # two topics, and two dimensions that nothing has taught
     assert vectors[0] @ vectors[1] > 0.9
     assert abs(vectors[0] @ vectors[2]) < 0.1
+
+
+def test_taught_texts_predict_who_meets_an_item():
+    generator = np.random.default_rng(0)
+    words = {"war": (1.0, 0.0), "love": (0.0, 1.0)}
+    kinds = generator.choice(list(words), 60)
+    fillers = [f"{kind} filler{number % 7} filler{number % 3}" for number, kind in enumerate(kinds)]
+    targets = np.array([words[kind] for kind in kinds], np.float32)
+    model = TextModel.fit(fillers, 4, targets)
+    war, love, unheard = model.transform(["war filler1", "love filler2", "nothing known"])[:, :2]
+    assert war[0] - love[0] > 0.5
+    assert love[1] - war[1] > 0.5
+    assert not unheard.any()
+
+
+def test_a_word_of_one_text_teaches_nothing():
+    texts = [f"unique{number} shared{number % 2}" for number in range(40)]
+    targets = np.random.default_rng(1).normal(size=(40, 2)).astype(np.float32)
+    assert not TextModel.fit(texts, 4, targets).transform(["unique7"])[:, :2].any()
