@@ -29,6 +29,7 @@ _VALIDATION = 1  # the split's number in EventArrays
 _CHUNK = 8192  # items encoded at a time outside training
 _QUERIES = 1024  # users encoded at a time outside training
 _MAX_VALIDATION_USERS = 5000  # the mean over 5,000 users has a standard error of about 0.003
+_MAX_VALIDATION_SCORES = 1_000_000_000  # users x items; bounds the time where the catalogue is huge
 
 
 class Trainer:
@@ -175,9 +176,10 @@ def _tensors(arrays: Mapping[str, Array | dict[str, Array]]) -> dict[str, "tf.Te
 
 
 def _draw(held: Heldout, seed: int) -> Heldout:
-    n_users = len(held.user_rows)
-    if n_users <= _MAX_VALIDATION_USERS:
+    n_users, n_items = held.relevant.shape
+    n_chosen = min(_MAX_VALIDATION_USERS, max(1, _MAX_VALIDATION_SCORES // n_items))
+    if n_users <= n_chosen:
         return held
-    chosen = np.sort(np.random.default_rng(seed).choice(n_users, _MAX_VALIDATION_USERS, replace=False))
+    chosen = np.sort(np.random.default_rng(seed).choice(n_users, n_chosen, replace=False))
     per_user = [field.name for field in fields(held) if field.name != "candidates"]
     return replace(held, **{name: getattr(held, name)[chosen] for name in per_user})
