@@ -15,7 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import typer
@@ -30,12 +30,15 @@ from recsys.model.optimizer import Optimizer
 from recsys.model.retrieval import TwoTower
 from recsys.model.sizes import Sizes
 
+Loss: TypeAlias = Literal["auto", "full", "sampled"]
+
 _WARM_UP = 3
 
 
 def main(
     events: Annotated[float, typer.Option()] = 1e6,
-    items: Annotated[float, typer.Option(help="up to full_softmax_max_items the whole catalogue is scored")] = 1e5,
+    items: Annotated[float, typer.Option(help="size of the catalogue")] = 1e5,
+    loss: Annotated[Loss, typer.Option(help="auto: as training chooses by the size of the catalogue")] = "auto",
     steps: Annotated[int, typer.Option(min=1)] = 20,
     jit: Annotated[bool, typer.Option(help="compile the step by XLA")] = False,
     plot: Annotated[Path | None, typer.Option(help="write a picture")] = None,
@@ -43,7 +46,7 @@ def main(
     """Print the phases, the bound and the achieved share as JSON."""
     config, dataset = ModelConfig(), synthetic(int(events), int(items))
     sizes, examples, rows = Sizes.of(config, dataset), training_examples(dataset), catalogue_rows(dataset)
-    full = len(rows) <= config.full_softmax_max_items
+    full = loss == "full" or (loss == "auto" and len(rows) <= config.full_softmax_max_items)
     n_negatives = 0 if full else config.n_negatives
     batches = Batches(dataset, examples, config.history_length, n_negatives=n_negatives, task="next")
     before = time.process_time()

@@ -98,9 +98,12 @@ class Trainer:
 
     def vectors(self) -> NDArray[np.float32]:
         """Return candidate beside history vectors [n_items, 2 D] of every item row."""
-        n_items = len(self._dataset.items.ids)
-        chunks = (slice(start, start + _CHUNK) for start in range(0, n_items, _CHUNK))
-        return np.concatenate([self._encode(_tensors(item_inputs(self._dataset.items, rows))) for rows in chunks])
+        items = self._dataset.items
+        result = np.empty((len(items.ids), 2 * self._sizes.dim), np.float32)
+        for start in range(0, len(result), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            result[rows] = self._encode(_tensors(item_inputs(items, rows)))
+        return result
 
     def export(self, out_dir: Path) -> None:
         """Write the ONNX files and item vectors."""
