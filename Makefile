@@ -7,6 +7,7 @@ DATA_DIR ?=
 CONFIG ?=
 CASES ?=
 SEEDS ?= 3
+DATE ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
@@ -17,7 +18,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundl
 export UV_SYSTEM_CERTS ?= true
 endif
 
-.PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots bench-quality bench-peers
+.PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots bench-quality bench-speed bench-peers
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}'
@@ -75,6 +76,10 @@ lock: setup ## Resolve the dependencies anew into requirements.lock
 
 bench-quality: setup ## Run the benchmark cases and rewrite benchmarks/RESULTS.md (CASES="v2 v5", SEEDS=3)
 	@$(RUN) benchmarks/quality.py $(CASES) --seeds $(SEEDS)
+
+bench-speed: setup ## Measure what training costs by events and catalogue and rewrite benchmarks/SPEED.md (DATE=2026-01-31)
+	@$(RUN) benchmarks/profile_step.py --plot benchmarks/step.png
+	@$(RUN) benchmarks/speed.py run $(if $(DATE),--date $(DATE))
 
 .venv-peers/.installed: $(STAMP) benchmarks/peers/requirements.lock
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers

@@ -19,10 +19,11 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import AssetOrTimeSchedule, Param, chain, dag, get_current_context, task
 
-from recsys_airflow.assets import CHAMPION, RETRAIN, SNAPSHOT
+from recsys_airflow.assets import CHAMPION, RETRAIN
 from recsys_airflow.links import MlflowRunLink, ModelVersionLink, linked
 from recsys_airflow.retries import DEFAULT_ARGS
-from recsys_airflow.runs import approval_required, as_of, schedule, settings, tags
+from recsys_airflow.runs import approval_required, schedule, settings, tags
+from recsys_airflow.tasks import build_features, select
 
 
 @dag(
@@ -42,20 +43,6 @@ from recsys_airflow.runs import approval_required, as_of, schedule, settings, ta
     },
 )
 def recsys_training() -> None:
-    @task(inlets=[SNAPSHOT])
-    def select() -> dict[str, Any]:
-        """Name the snapshots this run reads."""
-        from recsys import pipeline
-
-        return pipeline.select(settings(), as_of())
-
-    @task
-    def build_features(selected: dict[str, Any]) -> dict[str, Any]:
-        """Turn snapshots into training arrays."""
-        from recsys import pipeline
-
-        return pipeline.build_features(settings(), selected["dataset"])
-
     @task
     def train(selected: dict[str, Any], built: dict[str, Any]) -> dict[str, Any]:
         """Train the towers; parameters, curves and the dataset go to MLflow."""

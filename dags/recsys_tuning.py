@@ -27,7 +27,8 @@ from airflow.sdk import Param, dag, get_current_context, task
 
 from recsys_airflow.links import MlflowRunLink, linked
 from recsys_airflow.retries import DEFAULT_ARGS
-from recsys_airflow.runs import as_of, parallel_trials, settings, tags
+from recsys_airflow.runs import parallel_trials, settings, tags
+from recsys_airflow.tasks import build_features, select
 
 
 @dag(
@@ -50,20 +51,6 @@ from recsys_airflow.runs import as_of, parallel_trials, settings, tags
     },
 )
 def recsys_tuning() -> None:
-    @task
-    def select() -> dict[str, Any]:
-        """Name the snapshots this run reads."""
-        from recsys import pipeline
-
-        return pipeline.select(settings(), as_of())
-
-    @task
-    def build_features(selected: dict[str, Any]) -> dict[str, Any]:
-        """Turn snapshots into training arrays."""
-        from recsys import pipeline
-
-        return pipeline.build_features(settings(), selected["dataset"])
-
     @task
     def open_study(selected: dict[str, Any], built: dict[str, Any]) -> dict[str, Any]:
         """Open the study and its MLflow run; queue the current settings."""

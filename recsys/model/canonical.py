@@ -1,8 +1,11 @@
 """One file for one network: an ONNX model whose bytes do not depend on counters and hash seeds of the process."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import onnx
+from numpy.typing import ArrayLike
 
 _OUTPUT = "vectors"
 _ANY = "n"  # the name of the one dimension that is free
@@ -40,9 +43,13 @@ def canonical(model: "onnx.ModelProto") -> "onnx.ModelProto":
     return result
 
 
-def save(model: "onnx.ModelProto", path: Path) -> None:
-    """Write a model in canonical form."""
+def save(model: "onnx.ModelProto", path: Path, tables: Mapping[bytes, ArrayLike]) -> None:
+    """Write a model in canonical form, with the constants that hold a key of `tables` replaced by its value."""
     checked = canonical(model)
+    for constant in checked.graph.initializer:
+        table = tables.get(onnx.numpy_helper.to_array(constant).tobytes())
+        if table is not None:
+            constant.CopyFrom(onnx.numpy_helper.from_array(np.asarray(table), constant.name))
     onnx.checker.check_model(checked)
     path.write_bytes(checked.SerializeToString(deterministic=True))
 

@@ -103,11 +103,11 @@ class ExportedTowers:
         return result
 
     def _encoded(self, items: ItemArrays, batch: int) -> NDArray[np.float32]:
-        parts = [
-            _run(self._item, self._item_names, item_inputs(items, slice(start, start + batch)), 2 * self.dim)
-            for start in range(0, len(items.ids), batch)
-        ]
-        return np.concatenate(parts) if parts else np.empty((0, 2 * self.dim), np.float32)
+        result = np.empty((len(items.ids), 2 * self.dim), np.float32)
+        for start in range(0, len(result), batch):
+            rows = slice(start, start + batch)
+            result[rows] = _run(self._item, self._item_names, item_inputs(items, rows), 2 * self.dim)
+        return result
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:

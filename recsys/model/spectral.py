@@ -6,13 +6,14 @@ instead of finding it.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array
 from sklearn.utils.extmath import randomized_svd
 
 from recsys.features import Dataset
 from recsys.model.examples import Examples, Task
 
 _REACH = 8  # events back that count as having led to one; the k-th counts 1 / k
+_MOST_PAIRS = 40_000_000  # pairs counted; with more events fewer of each event's successors are needed
 _N_ITERATIONS = 4  # power iterations: enough for a start
 _START_NORM = 0.5  # mean length of candidate vectors, beside queries of length sqrt(D)
 
@@ -28,7 +29,9 @@ def starting_vectors(
     """
     matrix = _meetings(dataset, examples) if task == "any" else _followers(dataset, examples)
     rows, columns = (np.asarray(matrix.sum(axis=axis), np.float64).ravel() for axis in (1, 0))
-    balanced = csr_array(diags_array(_inverse_root(rows)) @ matrix @ diags_array(_inverse_root(columns)))
+    balanced = csr_array(matrix)
+    balanced.data *= np.repeat(_inverse_root(rows), np.diff(matrix.indptr)).astype(np.float32)
+    balanced.data *= _inverse_root(columns).astype(np.float32)[matrix.indices]
     rank = min(dim, min(balanced.shape) - 1)
     n_items = len(dataset.items.ids)
     candidates, past = np.zeros((n_items, dim), np.float32), np.zeros((n_items, dim), np.float32)
@@ -61,7 +64,8 @@ def _followers(dataset: Dataset, examples: Examples) -> csr_array:
     items, n_items = _items(dataset, examples), len(dataset.items.ids)
     users = np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets))
     total = csr_array((n_items, n_items), dtype=np.float32)
-    for back in range(1, min(_REACH, len(items) - 1) + 1):
+    reach = min(_REACH, max(1, _MOST_PAIRS // max(1, len(items))), len(items) - 1)
+    for back in range(1, reach + 1):
         same = users[back:] == users[:-back]
         pairs = (items[:-back][same], items[back:][same])
         total = total + csr_array((np.full(same.sum(), 1.0 / back, np.float32), pairs), shape=(n_items, n_items))

@@ -33,6 +33,7 @@ _SCALES = tuple(0.5**halvings for halvings in range(7))  # of candidates, to try
 _CHUNK = 8192  # items encoded at a time outside training
 _QUERIES = 1024  # users encoded at a time outside training
 _MAX_VALIDATION_USERS = 5000  # the mean over 5,000 users has a standard error of about 0.003
+_MAX_VALIDATION_SCORES = 1_000_000_000  # users x items; bounds the time where the catalogue is huge
 
 
 class Trainer:
@@ -101,9 +102,12 @@ class Trainer:
 
     def vectors(self) -> NDArray[np.float32]:
         """Return candidate beside history vectors [n_items, 2 D] of every item row."""
-        n_items = len(self._dataset.items.ids)
-        chunks = (slice(start, start + _CHUNK) for start in range(0, n_items, _CHUNK))
-        return np.concatenate([self._encode(_tensors(item_inputs(self._dataset.items, rows))) for rows in chunks])
+        items = self._dataset.items
+        result = np.empty((len(items.ids), 2 * self._sizes.dim), np.float32)
+        for start in range(0, len(result), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            result[rows] = self._encode(_tensors(item_inputs(items, rows)))
+        return result
 
     def export(self, out_dir: Path) -> None:
         """Write the ONNX files and item vectors."""
@@ -188,9 +192,10 @@ def _tensors(arrays: Mapping[str, Array | dict[str, Array]]) -> dict[str, "tf.Te
 
 
 def _draw(held: Heldout, seed: int) -> Heldout:
-    n_users = len(held.user_rows)
-    if n_users <= _MAX_VALIDATION_USERS:
+    n_users, n_items = held.relevant.shape
+    n_chosen = min(_MAX_VALIDATION_USERS, max(1, _MAX_VALIDATION_SCORES // n_items))
+    if n_users <= n_chosen:
         return held
-    chosen = np.sort(np.random.default_rng(seed).choice(n_users, _MAX_VALIDATION_USERS, replace=False))
+    chosen = np.sort(np.random.default_rng(seed).choice(n_users, n_chosen, replace=False))
     per_user = [field.name for field in fields(held) if field.name != "candidates"]
     return replace(held, **{name: getattr(held, name)[chosen] for name in per_user})

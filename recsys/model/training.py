@@ -49,6 +49,7 @@ def train_towers(
         elif epoch - best_epoch >= config.model.patience:
             break
     trainer.restore(best_weights)
+    best_weights.clear()  # as large as the model, which the export needs the memory for
     trainer.export(out_dir)
     result = TrainingResult(history, best_epoch, trainer.n_parameters, time.perf_counter() - started)
     write_json(str(out_dir / TRAINING_FILE), {**_without_timing(result), "full_softmax": trainer.full})

@@ -4,7 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-_BATCH = 512  # users scored at a time: 512 x 50 k items are 100 MB
+_CELLS = 25_000_000  # scores held at a time: 100 MB
+_MOST_ROWS = 512  # users scored at a time where the catalogue is small
+_RUN = 256  # columns of which only the highest score is looked at first
 
 
 def ndcg_at_k(
@@ -30,8 +32,9 @@ def ndcg_at_k(
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.concatenate([[0.0], np.cumsum(discounts)])
     values: list[NDArray[np.float64]] = []
-    for start in range(0, len(queries), _BATCH):
-        stop = start + _BATCH
+    batch = min(_MOST_ROWS, max(1, _CELLS // max(1, len(item_vectors))))
+    for start in range(0, len(queries), batch):
+        stop = start + batch
         scores = queries[start:stop] @ item_vectors.T
         scores[seen[start:stop].nonzero()] = -np.inf
         if candidates is not None:
@@ -47,6 +50,23 @@ def ndcg_at_k(
 
 def _best(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
     k = min(k, scores.shape[1])
-    some = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
-    order = np.argsort(-np.take_along_axis(scores, some, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(some, order, axis=1)
+    columns = _columns_of_best_runs(scores, k)
+    near = scores if columns is None else np.take_along_axis(scores, columns, axis=1)
+    some = np.sort(np.argpartition(-near, k - 1, axis=1)[:, :k], axis=1)
+    order = np.argsort(-np.take_along_axis(near, some, axis=1), axis=1, kind="stable")
+    places = np.take_along_axis(some, order, axis=1)
+    return places if columns is None else np.take_along_axis(columns, places, axis=1)
+
+
+def _columns_of_best_runs(scores: NDArray[np.float32], k: int) -> NDArray[np.intp] | None:
+    """Return, ascending, columns among which a row's k best are: those of the k runs with the highest maxima and the
+    rest after the last whole run. None where that saves nothing.
+    """
+    n_runs = scores.shape[1] // _RUN
+    if n_runs < 2 * k:
+        return None
+    highest = np.maximum.reduceat(scores[:, : n_runs * _RUN], np.arange(0, n_runs * _RUN, _RUN), axis=1)
+    runs = np.sort(np.argpartition(-highest, k - 1, axis=1)[:, :k], axis=1)
+    columns = (runs[:, :, None] * _RUN + np.arange(_RUN)).reshape(len(scores), -1)
+    rest = np.broadcast_to(np.arange(n_runs * _RUN, scores.shape[1]), (len(scores), scores.shape[1] % _RUN))
+    return np.hstack([columns, rest])

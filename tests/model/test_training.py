@@ -133,3 +133,17 @@ def test_importing_the_room_does_not_import_tensorflow() -> None:
         "import sys, recsys.model; sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'tf_keras')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_exporting_large_tables_leaves_the_model_as_it_was(config: Config, world: Dataset, tmp_path: Path) -> None:
+    from recsys.model.trainer import Trainer
+
+    trainer = Trainer(config.model, world)
+    trainer.epoch(1)
+    weights, vectors = trainer.weights(), trainer.vectors()
+    trainer.export(tmp_path)
+    n_users, dim = len(world.spec.user_vocab), config.model.dim
+    assert (tmp_path / "query.onnx").stat().st_size > n_users * dim * 4 > 256 * dim * 4
+    assert all((kept == now).all() for kept, now in zip(weights, trainer.weights(), strict=True))
+    assert (vectors == trainer.vectors()).all()
+    assert np.isfinite(trainer.epoch(2)["loss"])

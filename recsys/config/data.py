@@ -1,0 +1,64 @@
+"""What may pass the door, what is a bad row, what counts as taste."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from recsys.config.frozen import Frozen
+from recsys.schema import EventKind
+
+
+class PrivacyConfig(Frozen):
+    """What may pass the door, and how much detail goes with it."""
+
+    purpose: Literal["personalization", "advertising"] = Field(
+        default="personalization", description="advertising also withholds users with do_not_sell"
+    )
+    consent_missing: Literal["withhold", "allow"] = Field(
+        default="withhold", description="what to do with users whose consent is not recorded"
+    )
+    retention_days: int = Field(default=0, ge=0, description="drop events older than this before the run; 0 keeps all")
+    age_bands: tuple[int, ...] = (18, 25, 35, 45, 55, 65)
+    location_parts: int = Field(default=1, ge=0, description="parts of a '/'-separated location that are kept")
+    key_env: str = "RECSYS_PSEUDONYM_KEY"
+    key_file_env: str = "RECSYS_PSEUDONYM_KEY_FILE"
+
+
+class ValidationConfig(Frozen):
+    """Where bad rows stop being an accident."""
+
+    max_bad_fraction: float = Field(default=0.05, ge=0, le=1, description="share of quarantined rows a table may have")
+    max_volume_ratio: float = Field(default=5.0, gt=1, description="allowed change of a partition's rows, either way")
+    max_value: float = Field(default=86_400.0, description="largest rating or seconds watched")
+    batch_rows: int = Field(default=1_000_000, ge=1, description="rows validated at a time; bounds memory")
+
+
+class FeaturesConfig(Frozen):
+    """What counts as taste, what is rare, and where train ends."""
+
+    event_weights: dict[EventKind, float] = Field(
+        default={
+            "impression": 0.0,
+            "view": 1.0,
+            "click": 1.0,
+            "like": 2.0,
+            "dislike": 0.0,
+            "share": 2.0,
+            "save": 2.0,
+            "rating": 1.0,
+        }
+    )
+    watch_ratio_weight: float = Field(
+        default=0.0, ge=0, le=1, description="how much of a view's weight depends on the share of the item watched"
+    )
+    min_rating: float = Field(default=0.0, description="a rating below this is no positive event")
+    min_user_events: int = Field(default=2, ge=1, description="training users with fewer positive events are left out")
+    min_item_events: int = Field(
+        default=3, ge=1, description="items with fewer train positives have no id of their own"
+    )
+    validation_fraction: float = Field(default=0.1, gt=0, lt=0.5, description="last share of the time before test")
+    test_fraction: float = Field(default=0.1, gt=0, lt=0.5, description="last share of positive events, by time")
+    window_days: int = Field(default=0, ge=0, description="days of history a training run reads; 0 reads all")
+    user_columns: tuple[str, ...] = ("age", "gender", "location", "occupation")
+    text_dim: int = Field(default=128, ge=1)
+    max_categories: int = Field(default=6, ge=1)
