@@ -27,6 +27,9 @@ class ModelConfig(Frozen):
     history_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of a history hidden while training")
     id_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of item ids masked while training")
     user_id_dropout: float = Field(default=0.9, ge=0, le=1, description="share of user ids masked while training")
+    warm_start: bool = Field(
+        default=False, description="go on from the champion's towers where widths agree, instead of starting anew"
+    )
     loss: Literal["auto", "full", "sampled"] = "auto"
     full_softmax_max_items: int = 15_000
     n_negatives: int = Field(default=4096, ge=1, description="items drawn per step when the loss is sampled")

@@ -18,9 +18,18 @@ __all__ = ["ExportedTowers", "train"]
 
 
 def train(
-    config: "Config", dataset: "Dataset", out_dir: Path, on_epoch: Callable[[int, dict[str, float]], None]
+    config: "Config",
+    dataset: "Dataset",
+    out_dir: Path,
+    on_epoch: Callable[[int, dict[str, float]], None],
+    before: "tuple[Path, Dataset] | None" = None,
 ) -> "TrainingResult":
-    """Train both towers and write the exported towers into `out_dir`; see `recsys.model.training.train_towers`."""
-    from recsys.model.training import train_towers
+    """Train both towers and write the exported towers into `out_dir`; see `recsys.model.training.train_towers`.
 
-    return train_towers(config, dataset, out_dir, on_epoch)
+    `before` names earlier exported towers to go on from and the dataset they were trained on.
+    """
+    from recsys.model.training import train_towers
+    from recsys.model.warm import Predecessor
+
+    predecessor = Predecessor(before[0], before[1].spec, before[1].items.ids) if before else None
+    return train_towers(config, dataset, out_dir, on_epoch, predecessor)

@@ -28,10 +28,11 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         self._mix = tf.keras.layers.Dense(sizes.dim, kernel_initializer=_mean_of_heads)
         self._length = tf.keras.layers.Dense(sizes.dim, use_bias=False, kernel_initializer="zeros")
         self.users = _small(sizes.n_user_ids, sizes.dim, "users")
-        self._demographics = [_small(n, sizes.dim, f"demographic_{i}") for i, n in enumerate(sizes.n_demographics)]
+        self.demographics = [_small(n, sizes.dim, f"demographic_{i}") for i, n in enumerate(sizes.n_demographics)]
         self._demographic_net = [tf.keras.layers.Dense(sizes.dim, activation="relu"), tf.keras.layers.Dense(sizes.dim)]
         self._context = [_small(n, sizes.dim, f"context_{i}")
                          for i, n in enumerate((N_HOURS, N_WEEKDAYS, sizes.n_devices))]  # fmt: skip
+        self.devices = self._context[-1]
         self._drop = tf.keras.layers.Dropout(config.dropout)
         self._inner_norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
         self._hidden = tf.keras.layers.Dense(_WIDEN * sizes.dim, activation="relu")
@@ -87,7 +88,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     def _person(self, inputs: Mapping[str, "tf.Tensor"], training: bool) -> "tf.Tensor":
         users = mask_ids(inputs["user"], self._id_dropout) if training else inputs["user"]
         user = embed_known(self.users, users)
-        person = _sum_known(self._demographics, inputs["demographics"], user)
+        person = _sum_known(self.demographics, inputs["demographics"], user)
         for layer in self._demographic_net:
             person = layer(person)
         return user + person

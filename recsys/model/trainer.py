@@ -14,7 +14,7 @@ from recsys.config import ModelConfig
 from recsys.errors import TrainingError
 from recsys.features import Dataset, Heldout, heldout
 from recsys.model._tensorflow import tf
-from recsys.model.content_start import fit_content
+from recsys.model.content_start import ContentWeights, fit_content
 from recsys.model.examples import Batch, Batches, Task, catalogue_rows, task_of, training_examples
 from recsys.model.export import export_towers
 from recsys.model.inputs import item_inputs, query_inputs
@@ -23,11 +23,13 @@ from recsys.model.retrieval import TwoTower, with_history_vectors
 from recsys.model.sizes import Sizes
 from recsys.model.spectral import starting_vectors
 from recsys.model.validation import ndcg_at_k
+from recsys.model.warm import Predecessor, save_query_weights, weight_shapes
 
 Array: TypeAlias = NDArray[np.generic]
 
 _VALIDATION = 1  # the split's number in EventArrays
 _EVENTS = 100_000  # events at which weights decay by `l2`: the more events, the less a prior says
+_WARM_RATE = 0.3  # of the peak learning rate, where training goes on
 _FEWEST_EVENTS = 25_000  # fewer count as so many: stronger decay would leave nothing
 _SCALES = tuple(0.5**halvings for halvings in range(7))  # of candidates, to try
 _CHUNK = 8192  # items encoded at a time outside training
@@ -39,10 +41,12 @@ _MAX_VALIDATION_SCORES = 1_000_000_000  # users x items; bounds the time where t
 class Trainer:
     """One model in training: its weights, optimizer, batches and random generators."""
 
-    def __init__(self, config: ModelConfig, dataset: Dataset) -> None:
+    def __init__(self, config: ModelConfig, dataset: Dataset, predecessor: Predecessor | None = None) -> None:
         tf.keras.utils.set_random_seed(config.seed)
         self._config = config
         self._dataset = dataset
+        self._predecessor = predecessor
+        self.warm = False  # whether training goes on from the predecessor: known once the weights are made
         self._generator = np.random.default_rng(config.seed)
         self._sizes = Sizes.of(config, dataset)
         examples = self._examples = training_examples(dataset)
@@ -112,19 +116,21 @@ class Trainer:
     def export(self, out_dir: Path) -> None:
         """Write the ONNX files and item vectors."""
         export_towers(self._model, self._sizes, self._dataset.items, self.vectors(), out_dir)
+        save_query_weights(self._model.query_tower, self._dataset.spec, out_dir)
 
     def _descend(self, batch: Batch, epoch: int) -> float:
         inputs = _tensors(batch)
         if self._catalogue is not None:
             inputs["items"] = self._catalogue
         n_steps = self._config.epochs * self._steps_per_epoch
-        rate = learning_rate_at(self._n_steps, n_steps, self._config.learning_rate)
-        self._n_steps += 1
         if self._optimizer is None:  # the first call makes the weights
             self._model.compute_loss(inputs, training=False)
-            self._start_from_the_data(inputs)
+            self._start(inputs)
             weight_decay = self._config.l2 * _EVENTS / max(len(self._examples), _FEWEST_EVENTS)
             self._optimizer = Optimizer(self._model.trainable_variables, weight_decay)
+        peak = self._config.learning_rate * (_WARM_RATE if self.warm else 1.0)
+        rate = learning_rate_at(self._n_steps, n_steps, peak)
+        self._n_steps += 1
         loss = float(self._step(inputs, tf.constant(rate, tf.float32)))
         if not math.isfinite(loss):
             raise TrainingError(
@@ -133,22 +139,35 @@ class Trainer:
             )
         return loss
 
-    def _start_from_the_data(self, inputs: Mapping[str, "tf.Tensor"]) -> None:
-        """Start the item tower from the data, candidates scaled to the least loss of a batch."""
-        config, items, sizes = self._config, self._dataset.items, self._sizes
-        candidates, past = starting_vectors(self._dataset, self._examples, self.task, config.dim, config.seed)
-        met = np.asarray(self._dataset.events.item)[self._examples.positions]
-        n_events = np.bincount(met, minlength=len(items.ids))
-        tables = sizes.n_categories, sizes.n_creators, sizes.n_languages
-        content = fit_content(items, np.hstack([candidates, past]), n_events, tables)
-        rest = np.where(n_events[:, np.newaxis] > 0, np.hstack([candidates, past]) - content.predict(items), 0)
+    def _start(self, inputs: Mapping[str, "tf.Tensor"]) -> None:
+        """Start from the predecessor where there is one that fits, else from the data."""
+        config, items, towers = self._config, self._dataset.items, self._model
+        before = self._predecessor
+        if before and before.fits(config, weight_shapes(towers.query_tower)):
+            self.warm = True
+            before.start(towers.query_tower, self._dataset.spec)
+            towers.item_tower.start(np.asarray(items.vocab), *self._parted(*before.item_vectors(items.ids)))
+            return
+        start = np.hstack(starting_vectors(self._dataset, self._examples, self.task, config.dim, config.seed))
+        rest, content = self._parted(start, np.asarray(start.any(axis=1)))
 
         def loss_at(scale: float) -> float:
             factors = np.repeat([scale, 1.0], config.dim).astype(np.float32)
-            self._model.item_tower.start(np.asarray(items.vocab), rest * factors, content.times(factors))
-            return float(self._model.compute_loss(inputs, training=False))
+            towers.item_tower.start(np.asarray(items.vocab), rest * factors, content.times(factors))
+            return float(towers.compute_loss(inputs, training=False))
 
         loss_at(min(_SCALES, key=loss_at))
+
+    def _parted(
+        self, vectors: NDArray[np.float32], known: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], ContentWeights]:
+        """Part item vectors into what content explains, as weights, and the rest [n_items, 2 D] of the known items."""
+        items, sizes = self._dataset.items, self._sizes
+        met = np.asarray(self._dataset.events.item)[self._examples.positions]
+        n_events = np.bincount(met, minlength=len(items.ids))
+        tables = sizes.n_categories, sizes.n_creators, sizes.n_languages
+        content = fit_content(items, vectors, n_events * known, tables)
+        return np.where(known[:, np.newaxis], vectors - content.predict(items), 0).astype(np.float32), content
 
     def _train_step(self, inputs: Mapping[str, "tf.Tensor"], rate: "tf.Tensor") -> "tf.Tensor":
         with tf.GradientTape() as tape:

@@ -13,6 +13,7 @@ from recsys.config import Config
 from recsys.features import Dataset
 from recsys.model.exported import TRAINING_FILE
 from recsys.model.trainer import Trainer
+from recsys.model.warm import Predecessor
 from recsys.storage import write_json
 
 
@@ -27,16 +28,21 @@ class TrainingResult:
 
 
 def train_towers(
-    config: Config, dataset: Dataset, out_dir: Path, on_epoch: Callable[[int, dict[str, float]], None]
+    config: Config,
+    dataset: Dataset,
+    out_dir: Path,
+    on_epoch: Callable[[int, dict[str, float]], None],
+    predecessor: Predecessor | None = None,
 ) -> TrainingResult:
     """Train both towers, keep the weights of the epoch with the best validation nDCG@10, export them to `out_dir`.
 
     `on_epoch` receives the epoch, from 1, and `loss`, `val_ndcg_at_10` (0 when nobody is held out) and
-    `examples_per_s`. Without held-out users the last epoch is kept. Raises TrainingError when train has no positive
-    event, when the loss is no longer finite, or when the export is not faithful.
+    `examples_per_s`. Without held-out users the last epoch is kept. A `predecessor` of the same widths is gone on from.
+    Raises TrainingError when train has no positive event, when the loss is no longer finite, or when the export is not
+    faithful.
     """
     started = time.perf_counter()
-    trainer = Trainer(config.model, dataset)
+    trainer = Trainer(config.model, dataset, predecessor)
     history: list[dict[str, float]] = []
     best_weights: list[NDArray[np.float32]] = []
     best_epoch, best_value = 0, -math.inf
@@ -52,7 +58,10 @@ def train_towers(
     best_weights.clear()  # as large as the model, which the export needs the memory for
     trainer.export(out_dir)
     result = TrainingResult(history, best_epoch, trainer.n_parameters, time.perf_counter() - started)
-    write_json(str(out_dir / TRAINING_FILE), {**_without_timing(result), "full_softmax": trainer.full})
+    write_json(
+        str(out_dir / TRAINING_FILE),
+        {**_without_timing(result), "full_softmax": trainer.full, "warm_start": trainer.warm},
+    )
     return result
 
 

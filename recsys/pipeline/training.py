@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys.config import Config
 from recsys.pipeline.tuned import with_tuned
 from recsys.storage import current, digest_of, join, local_path, publish, read_json, verify, write_json
+
+if TYPE_CHECKING:
+    from recsys.features import Dataset
 
 Json = dict[str, Any]  # Any: JSON, checked by the models that read it
 
@@ -18,8 +21,9 @@ def train(
 ) -> Json:
     """Train the towers and log the run to MLflow; towers trained before from equal input are not trained again.
 
-    Settings adopted by a study count unless the configuration writes its own; see `with_tuned`. Raises TrainingError
-    when training diverges, RegistryError when MLflow does not answer: once trained, a retry only logs.
+    With `model.warm_start` the champion's towers are gone on from. Settings adopted by a study count unless the
+    configuration writes its own; see `with_tuned`. Raises TrainingError when training diverges, RegistryError when
+    MLflow does not answer: once trained, a retry only logs.
     """
     from recsys.features import load_dataset
     from recsys.model import ExportedTowers
@@ -28,12 +32,15 @@ def train(
 
     config, origins = with_tuned(config)
     settings: Json = {"model": config.model.model_dump(mode="json"), "features": features.rsplit("/", 2)[-2:]}
+    before = _champion_bundle(config) if config.model.warm_start else None
+    if before:
+        settings["champion"] = before.rsplit("/", 2)[-2:]
     run_key = digest_of(settings)
     base = join(config.storage, "models", run_key)
     arrays = load_dataset(features)
     if (towers := current(base)) is None:
         with publish(base, {"run_key": run_key}) as publication:
-            train_towers(config, arrays, publication.path, print_epoch)
+            train_towers(config, arrays, publication.path, print_epoch, _opened(before) if before else None)
         towers = publication.uri
     else:
         verify(towers)
@@ -45,6 +52,19 @@ def train(
         url = run_url(run_id)
     return {"run_key": run_key, "run_id": run_id, "run_url": url, "towers": towers, "features": features,
             "dataset": dataset}  # fmt: skip
+
+
+def _champion_bundle(config: Config) -> str | None:
+    from recsys.serving import read_champion
+
+    champion = read_champion(config.storage)
+    return champion.bundle if champion else None
+
+
+def _opened(bundle: str) -> "tuple[Path, Dataset]":
+    from recsys.registry import load_bundle
+
+    return local_path(bundle) / "towers", load_bundle(bundle).dataset
 
 
 def evaluate(config: Config, trained: Json) -> Json:
