@@ -44,17 +44,15 @@ def main(
     out: Path = OUT,
 ) -> None:
     """Measure every cell, then both losses by catalogue; write the tables."""
-    cells = []
+    date, cells, pairs = date or _commit_date(), [], []
+    out.parent.mkdir(parents=True, exist_ok=True)
     for n_events in _numbers(events):
         for n_items in _numbers(items):
             cells.append(_measured(n_events, n_items, steps, "auto"))
-            print(json.dumps(cells[-1]), flush=True)
-    pairs = []
+            out.write_text(_page(date, cells, pairs))  # after each, so that an interrupted run keeps what it measured
     for n_items in _numbers(crossover):
         pairs.append([_measured(1_000_000, n_items, steps, loss) for loss in ("full", "sampled")])
-        print(json.dumps(pairs[-1]), flush=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(_page(date or _commit_date(), cells, pairs))
+        out.write_text(_page(date, cells, pairs))
 
 
 @app.command(hidden=True)
