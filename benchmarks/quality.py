@@ -133,8 +133,8 @@ def _table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _bars(case: Case, report: Json) -> list[str]:
-    judged = next((name for name in ("hybrid", "two_tower") if name in report["models"]), "")
-    if not judged:
+    judged = case.judged
+    if judged not in report["models"]:
         return ["No model of ours was run: these are the baselines, against the published figures."]
     values = report["models"][judged]["metrics"]
     return [
