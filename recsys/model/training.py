@@ -60,9 +60,13 @@ def train_towers(
     result = TrainingResult(history, best_epoch, trainer.n_parameters, time.perf_counter() - started)
     write_json(
         str(out_dir / TRAINING_FILE),
-        {**_without_timing(result), "full_softmax": trainer.full, "warm_start": trainer.warm},
+        {**_without_timing(result), **_how(trainer)},
     )
     return result
+
+
+def _how(trainer: Trainer) -> dict[str, object]:
+    return {"task": trainer.task, "full_softmax": trainer.full, "warm_start": trainer.warm}
 
 
 def _without_timing(result: TrainingResult) -> dict[str, object]:

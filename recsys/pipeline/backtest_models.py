@@ -108,11 +108,11 @@ def _hybrid(fit: Fit) -> Ranker:
 
 
 def _refitted(fit: Fit, whole: "Dataset") -> "ExportedTowers":
-    """Return towers trained on train and validation, for as many epochs as validation chose."""
+    """Return towers trained on train and validation for what validation asked, for as many epochs as it chose."""
     from recsys.model import ExportedTowers
 
-    best = ExportedTowers.training(fit.folder / "validated")["best_epoch"]
-    return _towers(fit, whole, "refitted", {"epochs": best})
+    told = ExportedTowers.training(fit.folder / "validated")
+    return _towers(fit, whole, "refitted", {"epochs": told["best_epoch"], "task": told["task"]})
 
 
 def _towers(fit: Fit, dataset: "Dataset", name: str, settings: dict[str, object] | None = None) -> "ExportedTowers":
