@@ -144,8 +144,6 @@ def _page(date: str, cells: list[Json], pairs: list[list[Json]]) -> str:
     head = ["events", "items", "loss over", "s per 100 k events", "CPU s per 100 k", "s per pass", "start s",
             "validation s", "export s", "peak GiB", "x multiplies, CPU", "x multiplies, clock"]  # fmt: skip
     rows = [_cells(cell) for cell in cells]
-    crossing = [[f"{full['n_items']:,}", *(f"{_per_100k(each, 'cpu'):.2f}" for each in (full, sampled))]
-                for full, sampled in pairs]  # fmt: skip
     over = [cell for cell in cells if cell["peak_gib"] > _MUST_GIB]
     return "\n".join([
         "# Speed", "",
@@ -158,10 +156,19 @@ def _page(date: str, cells: list[Json], pairs: list[list[Json]]) -> str:
         "## Training", "", *_table(head, rows), "",
         f"Peak memory must stay below {_MUST_GIB:.0f} GiB: "
         + (f"missed by {len(over)} of {len(cells)} rows." if over else "met."),
-        "", "## Full or sampled softmax", "",
-        "CPU seconds per 100,000 events; where sampling becomes cheaper is what `model.full_softmax_max_items` is for.",
-        "", *_table(["items", "full", "sampled"], crossing), "",
+        "", "Where a step's time goes (`python benchmarks/profile_step.py`):", "", "![A step's phases](step.png)", "",
+        *(_crossing(pairs) if pairs else []),
     ])  # fmt: skip
+
+
+def _crossing(pairs: list[list[Json]]) -> list[str]:
+    rows = [[f"{full['n_items']:,}", *(f"{_per_100k(each, 'cpu'):.2f}" for each in (full, sampled))]
+            for full, sampled in pairs]  # fmt: skip
+    return [
+        "## Full or sampled softmax", "",
+        "CPU seconds per 100,000 events; where sampling becomes cheaper is what `model.full_softmax_max_items` is for.",
+        "", *_table(["items", "full", "sampled"], rows), "",
+    ]  # fmt: skip
 
 
 def _cells(cell: Json) -> list[str]:
