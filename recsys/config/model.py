@@ -31,7 +31,7 @@ class ModelConfig(Frozen):
         default=False, description="go on from the champion's towers where widths agree, instead of starting anew"
     )
     loss: Literal["auto", "full", "sampled"] = "auto"
-    full_softmax_max_items: int = 15_000
+    full_softmax_max_items: int = Field(default=5_000, ge=0, description="larger catalogues are sampled: cheaper")
     n_negatives: int = Field(default=4096, ge=1, description="items drawn per step when the loss is sampled")
     seed: int = 11
 
