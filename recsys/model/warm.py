@@ -34,15 +34,17 @@ class Predecessor:
             return False
         with np.load(self.folder / _WEIGHTS_FILE) as arrays:
             shapes = [arrays[name].shape for name in arrays.files if name.startswith("weight/")]
-        return shapes == tower_shapes and self._vectors().shape[1] == 2 * config.dim
+        width = np.load(self.folder / VECTORS_FILE, mmap_mode="r").shape[1]
+        return shapes == tower_shapes and width == config.dim
 
     def item_vectors(self, ids: NDArray[np.str_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the vectors float32[len(ids), 2 D] of items, zeros where unknown, and which are known."""
         places = {item: row for row, item in enumerate(self.item_ids.tolist())}
         rows = np.array([places.get(item, -1) for item in ids.tolist()], np.int64)
         known = rows >= 0
-        vectors = np.zeros((len(ids), self._vectors().shape[1]), np.float32)
-        vectors[known] = self._vectors()[rows[known]]
+        halves = [np.load(self.folder / name, mmap_mode="r") for name in (VECTORS_FILE, HISTORY_FILE)]
+        vectors = np.zeros((len(ids), sum(half.shape[1] for half in halves)), np.float32)
+        vectors[known] = np.hstack([half[rows[known]] for half in halves])
         return vectors, known
 
     def start(self, tower: QueryTower, spec: FeatureSpec) -> None:
@@ -58,9 +60,6 @@ class Predecessor:
                     new_rows, old_rows = np.array(known).T
                     rows[new_rows] = arrays[f"table/{name}"][old_rows]
                 table.embeddings.assign(rows)
-
-    def _vectors(self) -> NDArray[np.float32]:
-        return np.hstack([np.load(self.folder / name, mmap_mode="r") for name in (VECTORS_FILE, HISTORY_FILE)])
 
 
 def save_query_weights(tower: QueryTower, spec: FeatureSpec, folder: Path) -> None:
