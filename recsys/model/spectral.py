@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.utils.extmath import randomized_svd
 
-from recsys.features import Dataset
+from recsys.features import Dataset, inverse_root
 from recsys.model.examples import Examples, Task
 
 _REACH = 8  # events back that count as having led to one; the k-th counts 1 / k
@@ -30,8 +30,8 @@ def starting_vectors(
     matrix = _meetings(dataset, examples) if task == "any" else _followers(dataset, examples)
     rows, columns = (np.asarray(matrix.sum(axis=axis), np.float64).ravel() for axis in (1, 0))
     balanced = csr_array(matrix)
-    balanced.data *= np.repeat(_inverse_root(rows), np.diff(matrix.indptr)).astype(np.float32)
-    balanced.data *= _inverse_root(columns).astype(np.float32)[matrix.indices]
+    balanced.data *= np.repeat(inverse_root(rows), np.diff(matrix.indptr)).astype(np.float32)
+    balanced.data *= inverse_root(columns).astype(np.float32)[matrix.indices]
     rank = min(dim, min(balanced.shape) - 1)
     n_items = len(dataset.items.ids)
     candidates, past = np.zeros((n_items, dim), np.float32), np.zeros((n_items, dim), np.float32)
@@ -41,7 +41,7 @@ def starting_vectors(
     scale = np.sqrt(sizes)
     candidates[:, :rank] = right.T * scale * np.sqrt(columns)[:, None]
     past[:, :rank] = (
-        right.T * _inverse_root(columns)[:, None] if task == "any" else left * _inverse_root(rows)[:, None]
+        right.T * inverse_root(columns)[:, None] if task == "any" else left * inverse_root(rows)[:, None]
     ) * scale
     return _scaled(candidates, _START_NORM), _scaled(past, np.sqrt(dim))
 
@@ -74,7 +74,3 @@ def _followers(dataset: Dataset, examples: Examples) -> csr_array:
 
 def _items(dataset: Dataset, examples: Examples) -> NDArray[np.int32]:
     return np.asarray(dataset.events.item)[examples.positions]
-
-
-def _inverse_root(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(sums > 0, 1.0 / np.sqrt(np.maximum(sums, 1e-12)), 0.0)
