@@ -74,16 +74,19 @@ def evaluate_champion(
     split: int = 2,
     name: str = "champion",
     blend: Blend | None = None,
+    blend_split: int | None = None,
 ) -> ModelResult:
     """Return an older bundle on the users and items `evaluate` measures, seen through the bundle's own spec.
 
     Users and items the champion does not know are encoded from demographics and content, as they would be when served.
-    With its `blend` its weights count, and its components are fitted on the present dataset.
+    With its `blend` its weights count, and its components are fitted on the present dataset before `blend_split`, by
+    default before `split`.
     """
     mapped = reindex(dataset, spec, text_model)
     recommendable = recommendable_items(dataset, split)
+    fitted_on = split if blend_split is None else blend_split
     recommender = (
-        _hybrid(mapped, towers, recommendable, blend, split, name, encode=True)
+        _hybrid(mapped, towers, recommendable, blend, fitted_on, name, encode=True)
         if blend
         else TowerRecommender(mapped, towers, recommendable, name, encode=True)
     )

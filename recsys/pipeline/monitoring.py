@@ -17,7 +17,8 @@ Json = dict[str, Any]  # Any: JSON, checked by the models that read it
 def monitor(config: Config, as_of: str) -> Json:
     """Compare the days before `as_of` with the champion's last days of data, and decide on a retraining.
 
-    Quality on fresh events is measured as on the champion's own test days: histories end where the window begins.
+    Quality, of the hybrid where one serves, is measured on fresh events as on the champion's last days: histories end
+    where the window begins.
     Without a champion, or without a day after its training, there is nothing to compare and nothing is decided.
     """
     from recsys.data import read_table
@@ -50,8 +51,8 @@ def monitor(config: Config, as_of: str) -> Json:
         bundle.towers.item_vectors,
         last_trained=learned_until.date(),
         as_of=until.date(),
-        ndcg_reference=_quality(config, tables, bundle, learned_until - window, learned_until),
-        ndcg_fresh=_quality(config, tables, bundle, begin, until),
+        ndcg_reference=_quality(config, tables, bundle, learned_until - window, learned_until - window, learned_until),
+        ndcg_fresh=_quality(config, tables, bundle, learned_until, begin, until),
     )
     address = join(config.storage, "monitoring", f"{until.date().isoformat()}.json")
     write_json(address, report.to_json())
@@ -59,20 +60,31 @@ def monitor(config: Config, as_of: str) -> Json:
     return {"retrain": decision.retrain, "reasons": decision.reasons, "report": address, "as_of": as_of}
 
 
-def _quality(config: Config, tables: dict[str, pl.DataFrame], bundle: Any, begin: datetime, end: datetime) -> Any:
-    """Return per-user nDCG of a bundle on `[begin, end)`, None when nobody can be measured there."""
+def _quality(
+    config: Config, tables: dict[str, pl.DataFrame], bundle: Any, learned: datetime, begin: datetime, end: datetime
+) -> Any:
+    """Return per-user nDCG of a bundle on `[begin, end)`, None when nobody can be measured there.
+
+    A hybrid's components know the events before `learned` alone, as those that serve do not learn on.
+    """
     from recsys.evaluation import evaluate_champion
     from recsys.features import frames_to_dataset
+    from recsys.monitoring import count_positive
 
+    if not count_positive(config, _between(tables["interactions"], learned, begin)):
+        learned = begin  # no day between: a split that holds nothing is refused
     try:
         arrays = frames_to_dataset(
             config.features,
             tables["interactions"].filter(pl.col(TIMESTAMP) < end),
             tables["users"],
             tables["items"],
-            cutoffs=(begin, begin),
+            cutoffs=(learned, begin),
         )
-        return evaluate_champion(config, arrays, bundle.dataset.spec, bundle.dataset.text_model, bundle.towers).per_user
+        spec, text_model = bundle.dataset.spec, bundle.dataset.text_model
+        blend = bundle.blend.blend if bundle.blend else None
+        result = evaluate_champion(config, arrays, spec, text_model, bundle.towers, blend=blend, blend_split=1)
+        return result.per_user
     except RecsysError:
         return None
 

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from recsys import schema
 from recsys.config import Config, DemoSource
 from recsys.data.demo import DemoWorld
-from recsys.evaluation import evaluate, evaluate_champion
+from recsys.evaluation import (
+    Blend,
+    Popularity,
+    evaluate,
+    evaluate_champion,
+    evaluate_recommender,
+    measured_users,
+    recommendable_items,
+)
 from recsys.features import Dataset, ItemArrays, frames_to_dataset
 
 CONFIG = Config()
@@ -72,3 +80,27 @@ def test_a_champion_of_the_same_day_scores_what_the_model_scores(datasets: tuple
     towers = _ByCategory(new)
     champion = evaluate_champion(CONFIG, new, new.spec, new.text_model, towers)
     assert champion.per_user.tolist() == evaluate(CONFIG, new, towers).per_user["two_tower"].tolist()
+
+
+def test_a_served_blend_counts_with_what_it_knew_when_it_was_fitted(datasets: tuple[Dataset, Dataset]) -> None:
+    _, new = datasets
+    blend = Blend(
+        weights={"two_tower": 1e-9, "popularity": 1.0},
+        scales={"two_tower": 1.0, "popularity": 1.0},
+        validation={},
+        n_users=1,
+        ease_l2=1.0,
+        n_neighbours=1,
+        recent_days=1,
+        settings=CONFIG.blend,
+    )
+    towers = _ByCategory(new)
+    recommendable = recommendable_items(new, 2)
+    for before, blend_split in ((1, 1), (2, 2), (2, None)):
+        asked = evaluate_champion(
+            CONFIG, new, new.spec, new.text_model, towers, blend=blend, blend_split=blend_split
+        ).per_user
+        users = measured_users(CONFIG, new)
+        by_popularity = Popularity(new, recommendable, before)
+        expected = evaluate_recommender(CONFIG, new, by_popularity, users, recommendable).per_user
+        assert asked.tolist() == expected.tolist()

@@ -113,6 +113,7 @@ def test_the_same_seed_asks_the_same_whether_in_one_go_or_resumed(tmp_path: Path
     assert [trial.settings for trial in other] != [trial.settings for trial in whole]
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_study_without_repeating_or_losing_a_trial(tmp_path: Path, start: Start) -> None:
     opened(tmp_path).enqueue_current(CURRENT, SPACE)
     numbers: list[str] = []
@@ -127,6 +128,7 @@ def test_two_processes_share_a_study_without_repeating_or_losing_a_trial(tmp_pat
     assert len({json.dumps(trial.settings, sort_keys=True) for trial in trials}) == 8
 
 
+@pytest.mark.slow
 def test_a_killed_trial_is_failed_and_its_settings_are_tried_again(tmp_path: Path, start: Start) -> None:
     study = opened(tmp_path)
     study.enqueue_current(CURRENT, SPACE)
@@ -148,6 +150,7 @@ def test_a_killed_trial_is_failed_and_its_settings_are_tried_again(tmp_path: Pat
     assert trials[3].reason == ""
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_its_first_trial_leaves_the_current_settings_queued(tmp_path: Path, start: Start) -> None:
     study = opened(tmp_path)
     study.enqueue_current(CURRENT, SPACE)

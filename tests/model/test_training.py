@@ -16,6 +16,8 @@ from recsys.model.inputs import query_inputs
 from recsys.model.training import TrainingResult
 from recsys.model.validation import ndcg_at_k
 
+pytestmark = pytest.mark.slow
+
 
 def _ignore(epoch: int, record: dict[str, float]) -> None:
     del epoch, record

@@ -15,6 +15,8 @@ from recsys.model.study_plots import study_figures
 from recsys.model.tuning import best_of, is_better, run_trial, with_settings
 from recsys.space import Domain, FloatRange
 
+pytestmark = pytest.mark.slow
+
 SPACE: dict[str, Domain] = {"learning_rate": FloatRange(low=1e-3, high=2e-2, log=True)}
 Report = Callable[[int, dict[str, float]], None]
 
@@ -163,7 +165,6 @@ def _with_other_test_rows(world: Dataset) -> Dataset:
     return replace(world, events=replace(events, item=item, positive=positive, weight=weight))
 
 
-@pytest.mark.slow
 def test_the_test_days_do_not_influence_the_search(
     tmp_path: Path, config: Config, make: Callable[..., Dataset]
 ) -> None:

@@ -9,6 +9,8 @@ from recsys.config import Config
 from recsys.features import Dataset
 from recsys.model import ExportedTowers, train
 
+pytestmark = pytest.mark.slow
+
 
 def _ignore(epoch: int, record: dict[str, float]) -> None:
     del epoch, record

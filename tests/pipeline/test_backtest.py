@@ -153,6 +153,7 @@ def test_folds_are_pooled_user_by_user(backtest):
         assert again == pytest.approx({name: own[name] for name in again}, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_two_tower_and_its_hybrid_are_trained_once_and_measured(backtest):
     settings = 'protocol = "leave_one_out"\nmodels = ["two_tower", "hybrid", "popularity"]\nks = [5]\n' + MAIN
     code, error, out = backtest(
@@ -169,6 +170,7 @@ def test_a_two_tower_and_its_hybrid_are_trained_once_and_measured(backtest):
     assert values["hybrid"] > values["popularity"]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_a_number_writes_nothing(backtest):
     settings = 'protocol = "leave_one_out"\nmodels = ["two_tower"]\nks = [5]\n' + MAIN
     code, error, out = backtest(settings, "learning_rate = 1e38\nepochs = 3\ndim = 8\nbatch_size = 32")

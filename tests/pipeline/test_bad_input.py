@@ -173,6 +173,7 @@ def test_a_corrupt_snapshot_never_becomes_features(tables: Tables) -> None:
         pipeline.select(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("few", [USER_ID, ITEM_ID])
 @pytest.mark.usefixtures("one_database")
 def test_one_user_or_one_item_ends_in_a_clear_error_and_no_champion(tables: Tables, few: str) -> None:

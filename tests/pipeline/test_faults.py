@@ -19,6 +19,8 @@ from recsys.serving import read_champion, write_champion
 from recsys.storage import current, join, verify
 from tests.pipeline.conftest import DEMO, World, challenge, configured
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[[Config, str], "subprocess.Popen[str]"]
 
 
@@ -76,7 +78,6 @@ def test_an_ingest_killed_half_way_runs_again_to_the_same_partitions(
     assert digests == [partition["staged"].rsplit("/", 1)[1] for partition in world.staged["partitions"]]
 
 
-@pytest.mark.slow
 def test_a_training_killed_half_way_leaves_the_champion_and_runs_again(world: World, start_process: Start) -> None:
     champion = Path(world.config.storage, "serving", "champion.json").read_bytes()
     config = world.config.model_copy(update={"model": world.config.model.model_copy(update={"seed": 77, "epochs": 1})})
@@ -109,7 +110,6 @@ def test_the_same_run_twice_trains_and_registers_once(world: World, capsys: pyte
     assert len(connect(config).search_runs(["1"])) == n_runs
 
 
-@pytest.mark.slow
 def test_two_runs_at_once_publish_what_one_would(world: World, tmp_path: Path, start_process: Start) -> None:
     config = world.config.model_copy(update={"storage": str(tmp_path / "state")})
     code = "pipeline.validate(config, pipeline.ingest(config, '2026-01-01', '2026-01-04')['partitions'])"
@@ -151,7 +151,6 @@ def test_without_mlflow_training_is_kept_and_a_retry_only_logs(
     assert Path(world.config.storage, "serving", "champion.json").read_bytes() == champion
 
 
-@pytest.mark.slow
 def test_a_promotion_killed_before_the_pointer_moves_serves_the_old_champion_and_runs_again(
     world: World, start_process: Start
 ) -> None:

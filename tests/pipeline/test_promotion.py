@@ -16,6 +16,8 @@ from recsys.serving import BundleRecommender, read_champion
 from recsys.storage import local_path, read_manifest
 from tests.pipeline.conftest import World, challenge
 
+pytestmark = pytest.mark.slow
+
 
 def serving(world: World) -> tuple[bytes, str]:
     """Return the champion file's bytes and the version MLflow's alias names."""

@@ -12,6 +12,8 @@ from recsys.serving import BundleRecommender
 if TYPE_CHECKING:
     from conftest import World
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_champion_predicts_for_known_and_new_users(world: "World", monkeypatch: pytest.MonkeyPatch) -> None:
     storage = Path(world.config.storage)

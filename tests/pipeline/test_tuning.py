@@ -24,6 +24,8 @@ from recsys.registry.tuned import TAG, TunedSettings, adopt, tuned_settings
 from recsys.space import FloatRange
 from tests.pipeline.conftest import Json, configured
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[[Config, str], "subprocess.Popen[str]"]
 SPACE = {"learning_rate": FloatRange(low=1e-4, high=2e-2, log=True)}
 TUNED = TunedSettings(
@@ -70,7 +72,6 @@ def runs_of(config: Config) -> list[Run]:
     return list(client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"]))
 
 
-@pytest.mark.slow
 def test_the_best_settings_become_the_next_trainings(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     # The current learning rate is far too low for two epochs, so that something beats it.
     config = config_of(world, "adopts", n_trials=2, space={"learning_rate": FloatRange(low=5e-3, high=2e-2)})
@@ -118,7 +119,6 @@ def test_the_best_settings_become_the_next_trainings(world: World, capsys: pytes
     assert tuned_settings(config) == tuned
 
 
-@pytest.mark.slow
 def test_a_killed_trial_is_resumed_and_its_run_marked_failed(world: World, start_process: Start) -> None:
     config = config_of(world, "killed", n_trials=1)
     study = opened(world, config)
@@ -139,7 +139,6 @@ def test_a_killed_trial_is_resumed_and_its_run_marked_failed(world: World, start
     assert states == {None: "FINISHED", "failed": "FAILED", "complete": "FINISHED"}
 
 
-@pytest.mark.slow
 def test_one_call_searches_and_a_log_gets_a_line_for_each_trial(world: World) -> None:
     diverging = {"learning_rate": {"kind": "float", "low": 1e38, "high": 2e38}}
     config = config_of(world, "one-call", n_trials=2, space=diverging)

@@ -55,6 +55,7 @@ def test_a_newer_format_asks_for_an_upgrade(place: Any, tmp_path: Path) -> None:
         load_bundle(str(tmp_path / "bundle"), check=False)
 
 
+@pytest.mark.slow
 def test_serving_imports_neither_tensorflow_nor_mlflow() -> None:
     code = "import recsys.serving, sys; print([n for n in ('tensorflow', 'mlflow', 'airflow') if n in sys.modules])"
     root = Path(__file__).parents[2]

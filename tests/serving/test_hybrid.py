@@ -79,6 +79,7 @@ def test_the_evaluated_list_is_the_served_list(place: Any, settings: dict[str, A
         assert [each.score for each in listed] == pytest.approx(scores[user][open_][:K].tolist(), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_repeats_the_hybrids_lists(place: Any, served: str) -> None:
     assert check_parity(served, place.index, BundleRecommender.open(served, place.index)) == 1.0
 

@@ -7,6 +7,8 @@ import pytest
 from recsys.errors import StorageError
 from recsys.serving import BundleRecommender, Recommendation, check_parity
 
+pytestmark = pytest.mark.slow
+
 
 class Reversed(BundleRecommender):
     """What a process that disagrees would hold."""
