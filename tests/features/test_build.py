@@ -1,18 +1,25 @@
+"""The training set as a whole: its arrays, its bytes, and where it is published."""
+
 import hashlib
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from recsys.config import Config
+from recsys.config import Config, FeaturesConfig
 from recsys.errors import StorageError
-from recsys.features import Dataset, build_features, frames_to_dataset, load_dataset
+from recsys.features import Dataset, build_features, frames_to_dataset, heldout, load_dataset
 from recsys.storage import join, local_path, publish, write_json
+from tests.features.conftest import CUTS, Build, Frames
+
+Tables = dict[str, pl.DataFrame]  # interactions, users and items, in this order
+SMALLEST = [("a", "i1", "view", 24 * day) for day in range(10)]
 
 
 @pytest.fixture
-def tables(events, users, items):
+def tables(events: Frames, users: Frames, items: Frames) -> Tables:
     rows = [(f"u{n % 7}", f"i{n * 5 % 11}", ("view", "click", "like", "impression")[n % 4], n) for n in range(240)]
     catalogue = [{"item_id": f"i{n}", "title": f"title {n % 3}", "categories": [f"c{n % 2}"]} for n in range(12)]
     return {
@@ -23,7 +30,7 @@ def tables(events, users, items):
 
 
 @pytest.fixture
-def deployment(tables, tmp_path) -> tuple[Config, str]:
+def deployment(tables: Tables, tmp_path: Path) -> tuple[Config, str]:
     config = Config(storage=str(tmp_path / "state"))
     with publish(join(config.storage, "snapshots", "2026-01-05")) as snapshot:
         for name, table in tables.items():
@@ -35,7 +42,7 @@ def deployment(tables, tmp_path) -> tuple[Config, str]:
     return config, dataset.uri
 
 
-def test_every_array_survives_saving_and_loading(tables, config, tmp_path):
+def test_every_array_survives_saving_and_loading(tables: Tables, config: FeaturesConfig, tmp_path: Path) -> None:
     dataset = frames_to_dataset(config, *tables.values())
     dataset.save(tmp_path)
     for mmap in (True, False):
@@ -50,18 +57,37 @@ def test_every_array_survives_saving_and_loading(tables, config, tmp_path):
                 assert np.array_equal(before, after) if field.name != "category_names" else before == after
 
 
-def test_nothing_is_pickled(tables, config, tmp_path):
+def test_ids_with_unicode_commas_quotes_and_newlines_survive(build: Build, tmp_path: Path) -> None:
+    ids = ["ключ", "ü", "电影", "a,b", 'line\nbreak"', "🦊"]
+    hours = (1, 2, 3, 4, 101, 201)
+    build([(name, name, "click", hour) for name, hour in zip(ids, hours, strict=True)], cutoffs=CUTS).save(tmp_path)
+    loaded = Dataset.load(tmp_path)
+    assert loaded.items.ids.tolist() == sorted(ids) == loaded.users.ids.tolist()
+    assert loaded.spec.item_vocab == sorted(ids[:4]) == loaded.spec.user_vocab
+
+
+def test_one_user_and_one_item_suffice(build: Build) -> None:
+    dataset = build(SMALLEST)
+    assert dataset.items.ids.tolist() == ["i1"]
+    assert dataset.users.ids.tolist() == ["a"]
+    assert dataset.events.offsets.tolist() == [0, 10]
+    assert np.isfinite(dataset.items.numeric).all()
+    assert np.isfinite(dataset.items.text).all()
+    assert heldout(dataset, 2).user_rows.size == 0  # nobody meets anything new
+
+
+def test_nothing_is_pickled(tables: Tables, config: FeaturesConfig, tmp_path: Path) -> None:
     frames_to_dataset(config, *tables.values()).save(tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} == {".npy", ".json", ".parquet"}
     assert all(b"\x80\x04" not in path.read_bytes()[:200] for path in tmp_path.glob("*.npy"))
 
 
-def test_dtypes_and_shapes_are_as_stated(tables, config):
+def test_dtypes_and_shapes_are_as_stated(tables: Tables, config: FeaturesConfig) -> None:
     dataset = frames_to_dataset(config, *tables.values())
     n = len(dataset.items.ids)
     assert n == 12
     assert len(dataset.users.ids) == 8
-    assert dataset.items.text.shape == (n, 3)
+    assert dataset.items.text.shape == (n, 4)
     assert dataset.items.categories.shape == (n, 2)
     assert dataset.items.numeric.shape == (n, 4)
     dtypes = {name: getattr(dataset.events, name).dtype.name for name in dataset.events.__dataclass_fields__}
@@ -71,7 +97,9 @@ def test_dtypes_and_shapes_are_as_stated(tables, config):
     }  # fmt: skip
 
 
-def test_two_builds_from_shuffled_rows_give_identical_bytes(tables, config, tmp_path):
+def test_two_builds_from_shuffled_rows_give_identical_bytes(
+    tables: Tables, config: FeaturesConfig, tmp_path: Path
+) -> None:
     digests = []
     for place, seed in enumerate((None, 1)):
         rows = [
@@ -84,21 +112,13 @@ def test_two_builds_from_shuffled_rows_give_identical_bytes(tables, config, tmp_
     assert digests[0] == digests[1]
 
 
-def test_a_table_with_two_rows_of_one_id_does_not_multiply_events(tables, config):
-    doubled = pl.concat([tables["items"], tables["items"]])
-    once = frames_to_dataset(config, *tables.values())
-    assert len(frames_to_dataset(config, tables["interactions"], tables["users"], doubled).events.item) == len(
-        once.events.item
-    )
-
-
-def test_frames_are_not_changed(tables, config):
+def test_frames_are_not_changed(tables: Tables, config: FeaturesConfig) -> None:
     before = {name: table.clone() for name, table in tables.items()}
     frames_to_dataset(config, *tables.values())
     assert all(table.equals(before[name]) for name, table in tables.items())
 
 
-def test_building_twice_reuses_what_is_there(deployment, tables):
+def test_building_twice_reuses_what_is_there(deployment: tuple[Config, str], tables: Tables) -> None:
     config, dataset_uri = deployment
     uri = build_features(config, dataset_uri)
     touched = (local_path(uri) / "spec.json").stat().st_mtime_ns
@@ -108,14 +128,14 @@ def test_building_twice_reuses_what_is_there(deployment, tables):
     assert load_dataset(uri).events.item.tolist() == expected.events.item.tolist()
 
 
-def test_other_settings_get_another_address(deployment):
+def test_other_settings_get_another_address(deployment: tuple[Config, str]) -> None:
     config, dataset_uri = deployment
     other = config.model_copy(update={"features": config.features.model_copy(update={"text_dim": 2})})
     assert build_features(config, dataset_uri) != build_features(other, dataset_uri)
 
 
 @pytest.mark.parametrize("damage", ["change", "remove"])
-def test_a_damaged_training_set_is_built_again(deployment, damage):
+def test_a_damaged_training_set_is_built_again(deployment: tuple[Config, str], damage: str) -> None:
     config, dataset_uri = deployment
     uri = build_features(config, dataset_uri)
     victim = local_path(uri) / "event_item.npy"
@@ -128,6 +148,15 @@ def test_a_damaged_training_set_is_built_again(deployment, damage):
     assert victim.read_bytes() == good
 
 
-def test_loading_what_is_not_there_says_what_to_run(tmp_path):
-    with pytest.raises(StorageError, match="run the features stage again"):
+@pytest.mark.parametrize("folder", ["gone", "."])
+def test_loading_what_is_not_there_says_what_to_run(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(StorageError, match="(?s)cannot read the features .*run the features stage again"):
+        load_dataset(str(tmp_path / folder))
+
+
+@pytest.mark.parametrize("name", ["spec.json", "items.parquet", "text_idf.npy", "event_item.npy"])
+def test_loading_what_was_cut_short_says_what_to_run(build: Build, tmp_path: Path, name: str) -> None:
+    build(SMALLEST).save(tmp_path)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:20])
+    with pytest.raises(StorageError, match="(?s)cannot read the features .*run the features stage again"):
         load_dataset(str(tmp_path))
