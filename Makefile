@@ -51,11 +51,11 @@ clean: down ## Stop everything and remove all state
 	@rm -rf state
 	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-test: setup ## Run every test
-	@$(RUN) -m pytest
+test: test-unit ## Run every test
+	@$(RUN) -m pytest -m "e2e or slow"
 
-test-unit: setup ## Run the tests that start no servers
-	@$(RUN) -m pytest -m "not e2e"
+test-unit: setup ## Run the unit and property tests, in under two minutes
+	@$(RUN) -m pytest -n 2 --dist loadfile -m "not e2e and not slow"
 
 test-e2e: setup ## Run the loop through the real Airflow and MLflow
 	@$(RUN) -m pytest -m e2e

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,7 +140,7 @@ def _component(folder: Path, name: str, n_items: int) -> Component:
     dense, sparse = folder / f"{name}.npy", folder / f"{name}.npz"
     try:
         component: Component = np.load(dense, mmap_mode="r") if dense.exists() else csr_array(load_npz(sparse))
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
         raise StorageError(f"cannot read the component {name}: {error}; register the version again") from error
     if set(component.shape) != {n_items}:
         raise StorageError(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import numpy as np
 import polars as pl
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from recsys.config import Config, FeaturesConfig
 from recsys.data import read_table
@@ -43,7 +43,10 @@ def load_dataset(uri: str) -> Dataset:
     """Open a published training set; raise StorageError when it is absent or damaged."""
     try:
         return Dataset.load(local_path(uri))
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except ValidationError as error:  # its own text quotes what was read, which may be ids
+        detail = error.errors()[0]["msg"]
+        raise StorageError(f"cannot read the features {uri}: {detail}; run the features stage again") from None
+    except (OSError, EOFError, ValueError, pl.exceptions.PolarsError) as error:
         raise StorageError(f"cannot read the features {uri}: {error}; run the features stage again") from error
 
 

@@ -51,7 +51,7 @@ class ExportedTowers:
         try:
             query, item = (_session(folder / name, threads) for name in (QUERY_FILE, ITEM_FILE))
             return cls(query, item, np.load(folder / VECTORS_FILE), np.load(folder / HISTORY_FILE))
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise StorageError(f"cannot read the towers in {folder}: {error}; run the training stage again") from error
 
     @staticmethod

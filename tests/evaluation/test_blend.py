@@ -182,6 +182,10 @@ def test_a_stored_component_of_another_catalogue_or_none_is_refused(tastes, tmp_
     FittedBlend.fit(blend_of(EVERY), tastes, 2).save(tmp_path)
     with pytest.raises(StorageError, match=r"item_item must be of 25 items; got shape \(24, 24\)"):
         FittedBlend.load(tmp_path, 25)
+    for damage in (b"", b"PK no archive"):
+        (tmp_path / "covisitation.npz").write_bytes(damage)
+        with pytest.raises(StorageError, match="covisitation"):
+            FittedBlend.load(tmp_path, 24)
     (tmp_path / "covisitation.npz").unlink()
     with pytest.raises(StorageError, match="covisitation"):
         FittedBlend.load(tmp_path, 24)
