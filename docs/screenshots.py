@@ -99,8 +99,10 @@ def _take_all(state: StackState, runs: dict[str, str], browser_path: str) -> Non
             _take(page, f"airflow_{dag_id}")
         page.set_viewport_size({"width": 1280, "height": 800})
         _open(page, f"{state.mlflow_url}/#/experiments/1/runs?compareRunsMode=CHART", "a:has-text('smaller-model')")
-        page.get_by_placeholder("Search metric charts").fill("two_tower/ndcg_at_10$|epoch/|two_tower/recall_at_10$")
+        page.set_viewport_size({"width": 1280, "height": 1150})  # both rows of charts
+        page.get_by_placeholder("Search metric charts").fill("^epoch/|^hybrid/(ndcg|recall)_at_10$")
         _take(page, "mlflow_runs")
+        page.set_viewport_size({"width": 1280, "height": 800})
         _open(page, f"{state.mlflow_url}/#/models/two_tower", "a:has-text('Version 1')")
         _take(page, "mlflow_model")
         browser.close()
