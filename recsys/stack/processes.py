@@ -36,14 +36,16 @@ class Service(BaseModel):
 
 
 def start(name: str, command: Sequence[str], env: Mapping[str, str], folder: Path, mark: str) -> Service:
-    """Start a service in its own session, writing to `<folder>/<name>.log`."""
+    """Start a service in its own session, writing to `<folder>/<name>.log`.
+
+    It works where its caller does, so that relative addresses mean the same to both.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{name}.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(
             command,
             env={**env, MARK: mark},
-            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,

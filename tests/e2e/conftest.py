@@ -8,7 +8,7 @@ import pytest
 
 CONFIG = """
 name = "small"
-storage = "{storage}"
+storage = "data"
 
 [source]
 kind = "demo"
@@ -23,18 +23,18 @@ epochs = 8
 
 
 class Stack:
-    """The real stack over a folder of its own."""
+    """The real stack over a folder of its own, from which relative addresses count."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = folder / "config.toml"
         self.storage = folder / "data"
-        self.config.write_text(CONFIG.format(storage=self.storage))
+        self.config.write_text(CONFIG)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "recsys.stack", *arguments, "--state", str(self.folder / "state")]
         env = {**os.environ, "COLUMNS": "160"}
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=self.folder)
 
     def demo(self) -> subprocess.CompletedProcess[str]:
         return self.run("demo", "--config", str(self.config))

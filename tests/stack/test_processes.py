@@ -1,3 +1,4 @@
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,13 +20,18 @@ time.sleep(60)
 
 
 def _family(folder: Path, mark: str) -> Service:
-    import os
-
     service = start("family", [sys.executable, "-c", FAMILY], os.environ, folder, mark)
     deadline = time.monotonic() + 20
     while "ready" not in Path(service.log).read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
     return service
+
+
+def test_a_service_works_where_its_caller_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    service = start("writer", [sys.executable, "-c", "open('here', 'w')"], os.environ, tmp_path / "logs", "writer")
+    assert psutil.Process(service.pid).wait(20) == 0
+    assert (tmp_path / "here").exists()
 
 
 def test_stop_ends_children_in_other_groups_that_ignore_sigterm(tmp_path: Path) -> None:
