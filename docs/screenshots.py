@@ -100,7 +100,7 @@ def _take_all(state: StackState, runs: dict[str, str], browser_path: str) -> Non
         page.set_viewport_size({"width": 1280, "height": 800})
         _open(page, f"{state.mlflow_url}/#/experiments/1/runs?compareRunsMode=CHART", "a:has-text('smaller-model')")
         page.set_viewport_size({"width": 1280, "height": 1150})  # both rows of charts
-        page.get_by_placeholder("Search metric charts").fill("^epoch/|^hybrid/(ndcg|recall)_at_10$")
+        page.get_by_placeholder("Search metric charts").fill("^epoch/|^test/hybrid/(ndcg|recall)_at_10$")
         _take(page, "mlflow_runs")
         page.set_viewport_size({"width": 1280, "height": 800})
         _open(page, f"{state.mlflow_url}/#/models/two_tower", "a:has-text('Version 1')")
