@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from recsys.config import ModelConfig
 from recsys.model._tensorflow import tf
 from recsys.model.examples import Batch
 from recsys.model.pooling import N_HEADS
@@ -32,9 +31,9 @@ class Multiply:
         return 2.0 * self.m * self.k * self.n * self.n_times * (1 + _BACKWARD)
 
 
-def multiplies(batch: Batch, n_candidates: int, config: ModelConfig, sizes: Sizes) -> list[Multiply]:
+def multiplies(batch: Batch, n_candidates: int, sizes: Sizes) -> list[Multiply]:
     """Return the multiplies of a step on a batch scored against `n_candidates` items."""
-    (n_windows, length), dim = batch["history"].shape, config.dim  # type: ignore[union-attr]
+    (n_windows, length), dim = batch["history"].shape, sizes.dim  # type: ignore[union-attr]
     slots, queries = n_windows * length, len(batch["target"])
     counted = [("categories", sizes.n_categories - 1)] if sizes.n_categories <= _FEW else []
     inputs = [("text", sizes.text_dim), ("numeric", sizes.numeric_dim), *counted]

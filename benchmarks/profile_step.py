@@ -57,7 +57,7 @@ def main(
     timed = {name: _timed(run, inputs) for name, run in _parts(config, sizes, inputs[0], jit).items()}
     median = made[_WARM_UP]
     n_candidates = len(rows) if full else len(np.asarray(median["log_inclusion"]))
-    found = multiplies(median, n_candidates, config, sizes)
+    found = multiplies(median, n_candidates, sizes)
     bound_s, bound_cpu_s = bound(found)
     peak = peak_gflops()
     gflop = sum(each.flop for each in found) / 1e9

@@ -120,7 +120,7 @@ def _bound(config: Any, dataset: Any, full: bool, task: Any) -> Json:
     )
     (batch,) = batches.epoch(np.random.default_rng(0), config.batch_size, 1)
     n_candidates = len(catalogue_rows(dataset)) if full else len(batch["log_inclusion"])
-    found = multiplies(batch, n_candidates, config, Sizes.of(config, dataset))
+    found = multiplies(batch, n_candidates, Sizes.of(config, dataset))
     seconds, cpu = bound(found)
     return {"n_train": len(examples.positions), "n_targets": len(examples), "n_candidates": n_candidates,
             "gflop": sum(each.flop for each in found) / 1e9, "bound_s": seconds, "bound_cpu_s": cpu,

@@ -2,16 +2,20 @@
 
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from recsys.config.frozen import Frozen
 from recsys.space import Choice, Domain, FloatRange
+
+_LARGE, _HUGE = 5_000, 200_000  # items: below, 64 dimensions say all; above, tables of 128 would outgrow the memory
 
 
 class ModelConfig(Frozen):
     """Two towers, their loss and how long they train."""
 
-    dim: int = Field(default=64, ge=4, le=256)
+    dim: int = Field(
+        default=0, ge=0, le=256, description="width of the vectors; 0: 128 for 5,001 to 200,000 items, else 64"
+    )
     history_length: int = Field(default=200, ge=1)
     task: Literal["auto", "next", "later", "any"] = Field(
         default="auto",
@@ -34,6 +38,17 @@ class ModelConfig(Frozen):
     full_softmax_max_items: int = Field(default=5_000, ge=0, description="larger catalogues are sampled: cheaper")
     n_negatives: int = Field(default=4096, ge=1, description="items drawn per step when the loss is sampled")
     seed: int = 11
+
+    @field_validator("dim")
+    @classmethod
+    def _wide_enough(cls, dim: int) -> int:
+        if 0 < dim < 4:
+            raise ValueError(f"dim must be 0 (by the catalogue) or 4 to 256; got {dim}")
+        return dim
+
+    def width(self, n_items: int) -> int:
+        """Return the dimension of vectors for a catalogue."""
+        return self.dim or (128 if _LARGE < n_items <= _HUGE else 64)
 
 
 class TuningConfig(Frozen):

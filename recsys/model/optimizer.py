@@ -7,27 +7,25 @@ from recsys.model._tensorflow import tf
 _BETA_1, _BETA_2 = 0.9, 0.98
 _EPSILON = 1e-6  # gradients below it are rounding noise, which Adam would blow up to whole steps
 _CLIP_NORM = 1.0  # a rare batch must not undo an epoch
-_AVERAGE = 0.99  # weights are averaged over about the last 100 steps, which are noisier than they are wrong
-_LARGEST_AVERAGED = 4_000_000  # cells; averaging a larger table would cost more than its rows' updates
+_AVERAGE = 0.998  # weights are averaged over about the last 500 steps, which are noisier than they are wrong
 
 
 class Optimizer:
-    """Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019).
+    """Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019) and averaged weights.
 
-    Moments of a table's row decay when the row is used, so that a step costs the rows it touches whatever the size of
-    the table (lazy Adam).
+    Of a table only the rows that a step uses are moved, decayed and averaged, so that a step costs the same whatever
+    the size of the table (lazy Adam). Such rows have one second moment each, the mean over their columns.
     """
 
     def __init__(self, variables: "Sequence[tf.Variable]", weight_decay: float) -> None:
         self._variables = list(variables)
         self._weight_decay = weight_decay
-        self._first = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in self._variables]
-        self._second = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in self._variables]
-        self._averages = [
-            tf.Variable(variable, trainable=False) if tf.size(variable) <= _LARGEST_AVERAGED else None
-            for variable in self._variables
-        ]
+        self._first = [_zeros(variable.shape) for variable in self._variables]
+        self._second: list[tf.Variable | None] = [None] * len(self._variables)
+        self._averages = [tf.Variable(variable, trainable=False) for variable in self._variables]
         self._step = tf.Variable(0.0, trainable=False)
+        self._faded = tf.Variable(0.0, trainable=False)  # sum of the logarithms of all steps' decays
+        self._faded_at: dict[int, tf.Variable] = {}  # of each row of a table, when its average was last brought forward
 
     def apply(self, gradients: "Sequence[tf.Tensor | tf.IndexedSlices]", learning_rate: "tf.Tensor") -> None:
         """Take one step on gradients aligned with the variables."""
@@ -35,26 +33,28 @@ class Optimizer:
         clipped, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)
         # Both moments start at 0; the factor undoes that bias for the step as a whole.
         rate = learning_rate * tf.sqrt(1 - _BETA_2**self._step) / (1 - _BETA_1**self._step)
+        # Shorter at first, or the first steps would be averaged with the random start.
+        decay = tf.minimum(_AVERAGE, self._step / (self._step + 3.0))
         for place, gradient in enumerate(clipped):
             if isinstance(gradient, tf.IndexedSlices):
                 self._rows(place, gradient, rate, learning_rate)
             else:
                 self._whole(place, gradient, rate, learning_rate)
-        # Shorter at first, or the first steps would be averaged with the random start.
-        decay = tf.minimum(_AVERAGE, self._step / (self._step + 9.0))
-        for variable, average in zip(self._variables, self._averages, strict=True):
-            if average is not None:
-                average.assign_sub((1 - decay) * (average - variable))
+                self._averages[place].assign_sub((1 - decay) * (self._averages[place] - self._variables[place]))
+        self._faded.assign_add(tf.math.log(decay))
 
     def averaged(self) -> "list[tf.Tensor]":
-        """Return every variable's average over the last steps; a large table as it is."""
+        """Return every variable's average over the last steps."""
         return [
-            variable if average is None else average
-            for variable, average in zip(self._variables, self._averages, strict=True)
+            self._forward(average, variable, self._faded_at[place])
+            if place in self._faded_at
+            else tf.convert_to_tensor(average)
+            for place, (variable, average) in enumerate(zip(self._variables, self._averages, strict=True))
         ]
 
     def _whole(self, place: int, gradient: "tf.Tensor", rate: "tf.Tensor", learning_rate: "tf.Tensor") -> None:
-        first, second, variable = self._first[place], self._second[place], self._variables[place]
+        first, variable = self._first[place], self._variables[place]
+        second = self._moment(place, variable.shape)
         first.assign(_BETA_1 * first + (1 - _BETA_1) * gradient)
         second.assign(_BETA_2 * second + (1 - _BETA_2) * gradient**2)
         change = rate * first / (tf.sqrt(second) + _EPSILON)
@@ -63,13 +63,40 @@ class Optimizer:
     def _rows(self, place: int, slices: "tf.IndexedSlices", rate: "tf.Tensor", learning_rate: "tf.Tensor") -> None:
         rows, position = tf.unique(slices.indices)
         gradient = tf.math.unsorted_segment_sum(slices.values, position, tf.size(rows))
-        variable = self._variables[place]
-        first = _BETA_1 * tf.gather(self._first[place], rows) + (1 - _BETA_1) * gradient
-        second = _BETA_2 * tf.gather(self._second[place], rows) + (1 - _BETA_2) * gradient**2
-        self._first[place].scatter_update(tf.IndexedSlices(first, rows))
-        self._second[place].scatter_update(tf.IndexedSlices(second, rows))
-        decay = learning_rate * self._weight_decay * tf.gather(variable, rows)
-        variable.scatter_sub(tf.IndexedSlices(rate * first / (tf.sqrt(second) + _EPSILON) + decay, rows))
+        variable, average = self._variables[place], self._averages[place]
+        second = self._moment(place, [variable.shape[0], 1])
+        if place not in self._faded_at:
+            with tf.init_scope():
+                self._faded_at[place] = _zeros([variable.shape[0], 1])
+        before, faded_at = tf.gather(variable, rows), tf.gather(self._faded_at[place], rows)
+        # Since its last use the row has not moved, so that its average is brought forward in one go.
+        _put(average, rows, self._forward(tf.gather(average, rows), before, faded_at))
+        _put(self._faded_at[place], rows, tf.fill(tf.shape(faded_at), self._faded))
+        mean_square = tf.reduce_mean(gradient**2, axis=1, keepdims=True)
+        first_moment = _BETA_1 * tf.gather(self._first[place], rows) + (1 - _BETA_1) * gradient
+        second_moment = _BETA_2 * tf.gather(second, rows) + (1 - _BETA_2) * mean_square
+        _put(self._first[place], rows, first_moment)
+        _put(second, rows, second_moment)
+        change = rate * first_moment / (tf.sqrt(second_moment) + _EPSILON)
+        _put(variable, rows, before - change - learning_rate * self._weight_decay * before)
+
+    def _forward(self, average: "tf.Tensor", value: "tf.Tensor", faded_at: "tf.Tensor") -> "tf.Tensor":
+        """Return averages of rows that have been `value` since `faded_at`."""
+        return value + tf.exp(self._faded - faded_at) * (average - value)
+
+    def _moment(self, place: int, shape: Sequence[int]) -> "tf.Variable":
+        if self._second[place] is None:
+            with tf.init_scope():
+                self._second[place] = _zeros(shape)
+        return self._second[place]
+
+
+def _zeros(shape: "Sequence[int]") -> "tf.Variable":
+    return tf.Variable(tf.zeros(shape), trainable=False)
+
+
+def _put(variable: "tf.Variable", rows: "tf.Tensor", values: "tf.Tensor") -> None:
+    variable.scatter_update(tf.IndexedSlices(values, rows))
 
 
 def learning_rate_at(step: int, n_steps: int, peak: float) -> float:

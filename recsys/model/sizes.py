@@ -34,7 +34,7 @@ class Sizes:
         """Read the sizes off a dataset's spec and arrays."""
         spec, items = dataset.spec, dataset.items
         return cls(
-            dim=config.dim,
+            dim=config.width(len(items.ids)),
             history_length=config.history_length,
             n_item_ids=len(spec.item_vocab) + 1,
             n_user_ids=len(spec.user_vocab) + 1,

@@ -29,9 +29,10 @@ Array: TypeAlias = NDArray[np.generic]
 
 _VALIDATION = 1  # the split's number in EventArrays
 _EVENTS = 100_000  # events at which weights decay by `l2`: the more events, the less a prior says
-_WARM_RATE = 0.3  # of the peak learning rate, where training goes on
+_GENTLE_RATE = 0.3  # of the peak learning rate, where the start is nearly as good as what is to come
 _FEWEST_EVENTS = 25_000  # fewer count as so many: stronger decay would leave nothing
-_SCALES = tuple(0.5**halvings for halvings in range(7))  # of candidates, to try
+_SCALES = tuple(2.0**step for step in range(2, -7, -1))  # of candidates, to try
+_POPULARITY = (0.0, 0.25, 0.5, 1.0, 2.0)  # factors of their last dimension, to try
 _CHUNK = 8192  # items encoded at a time outside training
 _QUERIES = 1024  # users encoded at a time outside training
 _MAX_VALIDATION_USERS = 5000  # the mean over 5,000 users has a standard error of about 0.003
@@ -72,6 +73,11 @@ class Trainer:
             1, round(min(config.examples_per_epoch, len(examples.positions)) / config.batch_size)
         )
         self._n_steps = 0
+
+    @property
+    def dim(self) -> int:
+        """The width of the vectors."""
+        return self._sizes.dim
 
     @property
     def n_parameters(self) -> int:
@@ -128,7 +134,8 @@ class Trainer:
             self._start(inputs)
             weight_decay = self._config.l2 * _EVENTS / max(len(self._examples), _FEWEST_EVENTS)
             self._optimizer = Optimizer(self._model.trainable_variables, weight_decay)
-        peak = self._config.learning_rate * (_WARM_RATE if self.warm else 1.0)
+        gentle = self.warm or self.task == "any"
+        peak = self._config.learning_rate * (_GENTLE_RATE if gentle else 1.0)
         rate = learning_rate_at(self._n_steps, n_steps, peak)
         self._n_steps += 1
         loss = float(self._step(inputs, tf.constant(rate, tf.float32)))
@@ -141,22 +148,27 @@ class Trainer:
 
     def _start(self, inputs: Mapping[str, "tf.Tensor"]) -> None:
         """Start from the predecessor where there is one that fits, else from the data."""
-        config, items, towers = self._config, self._dataset.items, self._model
+        config, items, towers, dim = self._config, self._dataset.items, self._model, self._sizes.dim
         before = self._predecessor
-        if before and before.fits(config, weight_shapes(towers.query_tower)):
+        if before and before.fits(dim, weight_shapes(towers.query_tower)):
             self.warm = True
             before.start(towers.query_tower, self._dataset.spec)
             towers.item_tower.start(np.asarray(items.vocab), *self._parted(*before.item_vectors(items.ids)))
             return
-        start = np.hstack(starting_vectors(self._dataset, self._examples, self.task, config.dim, config.seed))
+        start = np.hstack(starting_vectors(self._dataset, self._examples, self.task, dim, config.seed))
         rest, content = self._parted(start, np.asarray(start.any(axis=1)))
 
-        def loss_at(scale: float) -> float:
-            factors = np.repeat([scale, 1.0], config.dim).astype(np.float32)
+        def loss_at(scale: float, popularity: float) -> float:
+            factors = np.repeat([scale, 1.0], dim).astype(np.float32)
+            factors[dim - 1] = popularity
             towers.item_tower.start(np.asarray(items.vocab), rest * factors, content.times(factors))
             return float(towers.compute_loss(inputs, training=False))
 
-        loss_at(min(_SCALES, key=loss_at))
+        scale, popularity = 0.25, 0.25
+        for _ in range(2):
+            scale = min(_SCALES, key=lambda tried: loss_at(tried, popularity))
+            popularity = min(_POPULARITY, key=lambda tried: loss_at(scale, tried))
+        loss_at(scale, popularity)
 
     def _parted(
         self, vectors: NDArray[np.float32], known: NDArray[np.bool_]

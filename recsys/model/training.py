@@ -66,7 +66,7 @@ def train_towers(
 
 
 def _how(trainer: Trainer) -> dict[str, object]:
-    return {"task": trainer.task, "full_softmax": trainer.full, "warm_start": trainer.warm}
+    return {"dim": trainer.dim, "task": trainer.task, "full_softmax": trainer.full, "warm_start": trainer.warm}
 
 
 def _without_timing(result: TrainingResult) -> dict[str, object]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import ModelConfig
 from recsys.features import FeatureSpec
 from recsys.model._tensorflow import tf
 from recsys.model.exported import HISTORY_FILE, VECTORS_FILE
@@ -28,14 +27,14 @@ class Predecessor:
     spec: FeatureSpec
     item_ids: NDArray[np.str_]
 
-    def fits(self, config: ModelConfig, tower_shapes: list[tuple[int, ...]]) -> bool:
-        """Whether its weights have the widths that `config` asks for."""
+    def fits(self, dim: int, tower_shapes: list[tuple[int, ...]]) -> bool:
+        """Whether its weights have these shapes, and its vectors `dim` columns."""
         if not (self.folder / _WEIGHTS_FILE).exists():
             return False
         with np.load(self.folder / _WEIGHTS_FILE) as arrays:
             shapes = [arrays[name].shape for name in arrays.files if name.startswith("weight/")]
         width = np.load(self.folder / VECTORS_FILE, mmap_mode="r").shape[1]
-        return shapes == tower_shapes and width == config.dim
+        return shapes == tower_shapes and width == dim
 
     def item_vectors(self, ids: NDArray[np.str_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the vectors float32[len(ids), 2 D] of items, zeros where unknown, and which are known."""

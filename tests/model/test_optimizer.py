@@ -5,12 +5,12 @@ from recsys.model._tensorflow import tf
 from recsys.model.optimizer import Optimizer, learning_rate_at
 
 
-def test_rows_of_a_table_move_as_a_whole_table_would() -> None:
+def test_rows_of_a_table_move_as_a_whole_table_would_where_columns_are_alike() -> None:
     start = np.arange(12, dtype=np.float32).reshape(4, 3)
     whole, rows = tf.Variable(start), tf.Variable(start)
     gradient = np.zeros((4, 3), np.float32)
-    gradient[[1, 3]] = [[0.1, -0.2, 0.3], [0.2, 0.1, 0.0]]
-    slices = tf.IndexedSlices(tf.constant([[0.1, -0.2, 0.1], [0.2, 0.1, 0.0], [0.0, 0.0, 0.2]]), [1, 3, 1], (4, 3))
+    gradient[[1, 3]] = [[0.2, -0.2, 0.2], [0.1, 0.1, -0.1]]
+    slices = tf.IndexedSlices(tf.constant([[0.2, -0.2, 0.1], [0.1, 0.1, -0.1], [0.0, 0.0, 0.1]]), [1, 3, 1], (4, 3))
     for variable, given in ((whole, tf.constant(gradient)), (rows, slices)):
         optimizer = Optimizer([variable], weight_decay=0.0)
         for _ in range(3):
@@ -38,6 +38,19 @@ def test_averages_follow_the_weights() -> None:
     for _ in range(50):
         optimizer.apply([tf.constant([-1.0])], tf.constant(0.1))
     assert 0 < float(optimizer.averaged()[0][0]) < float(variable[0])
+
+
+def test_rows_are_averaged_over_all_steps_though_few_use_them() -> None:
+    table = tf.Variable(np.arange(6, dtype=np.float32).reshape(3, 2))
+    optimizer = Optimizer([table], weight_decay=0.1)
+    expected = table.numpy().copy()
+    for step, used in enumerate([[0, 1], [1], [1], [0], [1], [1]], 1):
+        gradient = tf.IndexedSlices(tf.fill([len(used), 2], 0.3), used, (3, 2))
+        optimizer.apply([gradient], tf.constant(0.5))
+        decay = step / (step + 3)
+        expected = decay * expected + (1 - decay) * table.numpy()
+    assert np.allclose(optimizer.averaged()[0], expected, atol=1e-5)
+    assert not np.allclose(expected, table)
 
 
 def test_the_learning_rate_rises_then_falls() -> None:
