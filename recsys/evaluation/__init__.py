@@ -9,6 +9,7 @@ from recsys.evaluation.covisitation import Covisitation
 from recsys.evaluation.ease import Ease
 from recsys.evaluation.evaluate import evaluate, evaluate_champion, evaluate_recommender
 from recsys.evaluation.given import GivenLists
+from recsys.evaluation.graph_filter import GraphFilter
 from recsys.evaluation.measure import Measured, measure
 from recsys.evaluation.newcomers import newcomers_of
 from recsys.evaluation.plots import (
@@ -35,6 +36,7 @@ __all__ = [
     "EvaluationReport",
     "FittedBlend",
     "GivenLists",
+    "GraphFilter",
     "HybridRecommender",
     "ItemKnn",
     "Measured",

@@ -27,8 +27,8 @@ class Blend(BaseModel):
 
     `scales` are the mean standard deviations of each part's scores over the items a validation user could be
     recommended, so weights compare parts; a part that is not in `weights` is not used. `validation` maps each part
-    alone and `hybrid` to nDCG@10 on `n_users` validation users. `ease_l2`, `n_neighbours` and `recent_days` fit the
-    components again on other days.
+    alone and `hybrid` to nDCG@10 on `n_users` validation users. `ease_l2` and `recent_days` fit the components
+    again on other days.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,7 +37,6 @@ class Blend(BaseModel):
     validation: dict[str, float]
     n_users: int
     ease_l2: float
-    n_neighbours: int
     recent_days: int
     settings: BlendConfig
 
@@ -67,7 +66,6 @@ class FittedBlend:
             blend.components,
             blend.settings,
             ease_l2=blend.ease_l2,
-            n_neighbours=blend.n_neighbours,
             recent_days=blend.recent_days,
         )
         return cls(blend, fitted)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys.config import BlendConfig
-from recsys.evaluation.baselines import consumption, item_counts, neighbour_weights
+from recsys.evaluation.baselines import consumption, item_counts
 from recsys.evaluation.covisitation import STEPS, follower_weights, recent_weights
 from recsys.evaluation.ease import ease_weights
+from recsys.evaluation.graph_filter import filter_weights
 from recsys.features import Dataset, Heldout, histories
 
 ITEM_ITEM, COVISITATION, POPULARITY, RECENT = "item_item", "covisitation", "popularity", "recent_popularity"
@@ -65,7 +66,6 @@ def fit_components(
     settings: BlendConfig,
     *,
     ease_l2: float,
-    n_neighbours: int,
     recent_days: int,
 ) -> dict[str, Component]:
     """Fit components on all positive events of the splits before `split`.
@@ -77,7 +77,7 @@ def fit_components(
     fitted: dict[str, Component] = {}
     for name in names:
         if name == ITEM_ITEM:
-            fitted[name] = item_item(dataset, split, settings, ease_l2, n_neighbours)
+            fitted[name] = item_item(dataset, split, settings, ease_l2)
         elif name == COVISITATION:
             fitted[name] = _cut(follower_weights(dataset, split), settings.max_entries)
         else:
@@ -91,15 +91,15 @@ def uses_ease(dataset: Dataset, settings: BlendConfig) -> bool:
     return len(dataset.items.ids) <= settings.ease_max_items
 
 
-def item_item(dataset: Dataset, split: int, settings: BlendConfig, l2: float, n_neighbours: int) -> Component:
-    """Return EASE's weights, or item-kNN's where the catalogue is too large; of each row the largest are kept.
+def item_item(dataset: Dataset, split: int, settings: BlendConfig, l2: float) -> Component:
+    """Return EASE's weights, or the graph filter's where the catalogue is too large; of each row the largest are kept.
 
     Small matrices stay whole and dense. Items without an event have zeros.
     """
-    if not uses_ease(dataset, settings):
-        return _cut(neighbour_weights(dataset, split, n_neighbours), settings.max_entries)
     matrix = consumption(dataset, split)
     n_items = matrix.shape[1]
+    if not uses_ease(dataset, settings):
+        return filter_weights(matrix, max(settings.max_entries // n_items, 1))
     known = np.flatnonzero(np.asarray(matrix.sum(axis=0)) > 0)
     weights = ease_weights(matrix[:, known], l2, "blend")
     if n_items**2 <= settings.max_entries:

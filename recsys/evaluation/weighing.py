@@ -151,10 +151,10 @@ def _fitted(
     config: Config, dataset: Dataset, users: Heldout, allowed: NDArray[np.bool_]
 ) -> tuple[dict[str, Component], float]:
     """Fit every component before validation; of the values of EASE's l2 keep the one that alone ranks best."""
-    settings, n_neighbours = config.blend, config.evaluation.knn_neighbours
+    settings = config.blend
     l2, best, kept = settings.ease_l2[0], -1.0, None
     for tried in settings.ease_l2 if uses_ease(dataset, settings) else settings.ease_l2[:1]:
-        fitted = item_item(dataset, VALIDATION, settings, tried, n_neighbours)
+        fitted = item_item(dataset, VALIDATION, settings, tried)
         value = _alone(dataset, users, allowed, fitted) if len(settings.ease_l2) > 1 else 0.0
         if value > best:
             l2, best, kept = tried, value, fitted
@@ -164,7 +164,6 @@ def _fitted(
         (COVISITATION, POPULARITY, RECENT),
         settings,
         ease_l2=l2,
-        n_neighbours=n_neighbours,
         recent_days=config.evaluation.recent_days,
     )
     return ({ITEM_ITEM: kept} if kept is not None else {}) | others, l2
@@ -243,7 +242,6 @@ def _blend(
         validation=validation,
         n_users=n_users,
         ease_l2=ease_l2,
-        n_neighbours=config.evaluation.knn_neighbours,
         recent_days=config.evaluation.recent_days,
         settings=config.blend,
     )

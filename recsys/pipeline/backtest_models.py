@@ -69,6 +69,7 @@ def builders(config: Config) -> dict[str, Builder]:
         "hybrid": Builder(_hybrid, seeded=True, is_baseline=False),
         "ease": Builder(_ease),
         "item_knn": Builder(_item_knn),
+        "graph_filter": Builder(_graph_filter),
         "covisitation": Builder(_covisitation),
         "content_knn": Builder(_content_knn),
         "popularity": Builder(_popularity),
@@ -137,6 +138,12 @@ def _item_knn(fit: Fit) -> Ranker:
     from recsys.evaluation import ItemKnn
 
     return ItemKnn(fit.dataset, fit.recommendable, fit.split, fit.config.evaluation.knn_neighbours)
+
+
+def _graph_filter(fit: Fit) -> Ranker:
+    from recsys.evaluation import GraphFilter
+
+    return GraphFilter(fit.dataset, fit.recommendable, fit.split)
 
 
 def _covisitation(fit: Fit) -> Ranker:

@@ -8,7 +8,9 @@ from scipy.sparse import csr_array
 from recsys.config import BlendConfig, Config
 from recsys.errors import StorageError
 from recsys.evaluation import Blend, FittedBlend, HybridRecommender, Profiles, TowerRecommender, choose_blend
+from recsys.evaluation.baselines import consumption
 from recsys.evaluation.components import COMPONENTS, COVISITATION, ITEM_ITEM, POPULARITY, RECENT, fit_components
+from recsys.evaluation.graph_filter import filter_weights
 from recsys.evaluation.weighing import Contest, choose_weights
 from recsys.features import heldout
 
@@ -22,7 +24,6 @@ def blend_of(weights, settings=None):
         validation={},
         n_users=1,
         ease_l2=1.0,
-        n_neighbours=5,
         recent_days=3,
         settings=settings or BlendConfig(),
     )
@@ -91,7 +92,7 @@ def test_components_agree_with_hand_arithmetic(make_world):
     # user 0 saw 0 1 2, user 1 saw 0 2, user 2 saw 0; item 3 is new in test
     rows = [(0, 0, 1, 0), (0, 1, 2, 0), (0, 2, 3, 0), (1, 0, 9, 0), (1, 2, 10, 0), (2, 0, 10, 0), (2, 3, 11, 2)]
     world = make_world(rows, n_users=3, n_items=4).build()
-    fitted = fit_components(world, 2, COMPONENTS, BlendConfig(), ease_l2=0.5, n_neighbours=2, recent_days=3)
+    fitted = fit_components(world, 2, COMPONENTS, BlendConfig(), ease_l2=0.5, recent_days=3)
     profiles = Profiles.of(world, heldout(world, 2), slice(0, 1))
     scores = {name: profiles.scores(name, component)[0] for name, component in fitted.items()}
     assert scores[COVISITATION] == pytest.approx([0, 1 / 3, (1 / 2 + 1) / 3, 0], abs=1e-6)
@@ -103,10 +104,23 @@ def test_components_agree_with_hand_arithmetic(make_world):
     assert scores[ITEM_ITEM][3] == 0.0
 
 
+def test_the_graph_filter_agrees_with_hand_arithmetic(make_world):
+    # items 0 and 1 meet in user 0 (3 items) and user 1 (2 items), items 0 and 2 in user 0 alone
+    rows = [(0, 0, 1, 0), (0, 1, 2, 0), (0, 2, 3, 0), (1, 0, 9, 0), (1, 1, 10, 0), (2, 3, 11, 2)]
+    world = make_world(rows, n_users=3, n_items=4).build()
+    settings = BlendConfig(ease_max_items=0)
+    weights = fit_components(world, 2, [ITEM_ITEM], settings, ease_l2=1.0, recent_days=3)[ITEM_ITEM]
+    both, one = 3**-0.75 + 2**-0.75, 3**-0.75
+    assert weights.toarray()[0] == pytest.approx([0, both * 2**-0.5 * 2**-0.25, one * 2**-0.5, 0], abs=1e-6)
+    assert weights.toarray()[2] == pytest.approx([one * 2**-0.25, one * 2**-0.25, 0, 0], abs=1e-6)
+    few = filter_weights(consumption(world, 2), 1)
+    assert few.nnz == 3 and few[0, 1] == weights[0, 1]
+
+
 @pytest.mark.parametrize("settings", [{"max_entries": 24 * 23}, {"ease_max_items": 0}])
 def test_cut_and_neighbour_matrices_are_sparse_and_rank_as_the_whole_does(tastes, settings):
     whole, cut = (
-        fit_components(tastes, 2, [ITEM_ITEM], each, ease_l2=1.0, n_neighbours=20, recent_days=3)[ITEM_ITEM]
+        fit_components(tastes, 2, [ITEM_ITEM], each, ease_l2=1.0, recent_days=3)[ITEM_ITEM]
         for each in (BlendConfig(), BlendConfig(**settings))
     )
     assert isinstance(whole, np.ndarray) and isinstance(cut, csr_array)
@@ -204,4 +218,4 @@ def test_settings_that_mean_nothing_are_refused(settings):
 
 def test_a_component_that_does_not_exist_is_named(tastes):
     with pytest.raises(ValueError, match="must be among item_item, .*; got magic"):
-        fit_components(tastes, 2, ["magic"], BlendConfig(), ease_l2=1.0, n_neighbours=2, recent_days=3)
+        fit_components(tastes, 2, ["magic"], BlendConfig(), ease_l2=1.0, recent_days=3)

@@ -90,7 +90,6 @@ def test_a_served_blend_counts_with_what_it_knew_when_it_was_fitted(datasets: tu
         validation={},
         n_users=1,
         ease_l2=1.0,
-        n_neighbours=1,
         recent_days=1,
         settings=CONFIG.blend,
     )

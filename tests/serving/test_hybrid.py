@@ -26,7 +26,6 @@ def blend_of(**settings: Any) -> Blend:
         validation={},
         n_users=30,
         ease_l2=5.0,
-        n_neighbours=10,
         recent_days=7,
         settings=BlendConfig(**settings),
     )
