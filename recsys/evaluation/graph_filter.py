@@ -42,10 +42,10 @@ def filter_weights(matrix: csr_array, per_row: int) -> csr_array:
     and j's ** -0.25. (The linear filter of Shen et al. 2021, whose powers are 1, 0.5 and 0.)
     """
     n_of_user, n_of_item = (np.maximum(np.asarray(matrix.sum(axis=axis)).ravel(), 1.0) for axis in (1, 0))
-    by_user = csr_array(matrix, dtype=np.float32, copy=True)
+    by_user = csr_array(matrix.astype(np.float32))
     by_user.data *= np.repeat(n_of_user**-_USER_POWER, np.diff(matrix.indptr)).astype(np.float32)
     by_user.data *= (n_of_item**-_CANDIDATE_POWER).astype(np.float32)[by_user.indices]
-    by_item = csr_array(matrix.T, dtype=np.float32)
+    by_item = csr_array(matrix.T.astype(np.float32))
     by_item.data *= np.repeat(n_of_item**-_OWN_POWER, np.diff(by_item.indptr)).astype(np.float32)
     blocks = [
         _largest_of_others(csr_array(by_item[start : start + _BLOCK] @ by_user), start, per_row)
