@@ -29,9 +29,7 @@ class BlendConfig(Frozen):
     ease_l2: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(100.0, 300.0, 1000.0), min_length=1, description="tried on validation; the best is kept"
     )
-    ease_max_items: int = Field(
-        default=10_000, ge=0, description="larger catalogues get a graph filter"
-    )
+    ease_max_items: int = Field(default=10_000, ge=0, description="larger catalogues get a graph filter")
     max_entries: int = Field(
         default=2**24, ge=1, description="entries of an item-item matrix that are kept, the largest of each row"
     )

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recsys.model._tensorflow import tf
 
 _BETA_1, _BETA_2 = 0.9, 0.98
@@ -43,14 +46,15 @@ class Optimizer:
                 self._averages[place].assign_sub((1 - decay) * (self._averages[place] - self._variables[place]))
         self._faded.assign_add(tf.math.log(decay))
 
-    def averaged(self) -> "list[tf.Tensor]":
-        """Return every variable's average over the last steps."""
-        return [
-            self._forward(average, variable, self._faded_at[place])
-            if place in self._faded_at
-            else tf.convert_to_tensor(average)
-            for place, (variable, average) in enumerate(zip(self._variables, self._averages, strict=True))
-        ]
+    def averaged(self) -> list[NDArray[np.float32]]:
+        """Return a copy of every variable's average over the last steps."""
+        averages = [np.array(average) for average in self._averages]
+        for place, faded_at in self._faded_at.items():  # in place: a table may be large
+            average, value = averages[place], self._variables[place].numpy()
+            average -= value
+            average *= np.exp(self._faded.numpy() - faded_at.numpy())
+            average += value
+        return averages
 
     def _whole(self, place: int, gradient: "tf.Tensor", rate: "tf.Tensor", learning_rate: "tf.Tensor") -> None:
         first, variable = self._first[place], self._variables[place]
@@ -70,7 +74,8 @@ class Optimizer:
                 self._faded_at[place] = _zeros([variable.shape[0], 1])
         before, faded_at = tf.gather(variable, rows), tf.gather(self._faded_at[place], rows)
         # Since its last use the row has not moved, so that its average is brought forward in one go.
-        _put(average, rows, self._forward(tf.gather(average, rows), before, faded_at))
+        kept = tf.exp(self._faded - faded_at)
+        _put(average, rows, before + kept * (tf.gather(average, rows) - before))
         _put(self._faded_at[place], rows, tf.fill(tf.shape(faded_at), self._faded))
         mean_square = tf.reduce_mean(gradient**2, axis=1, keepdims=True)
         first_moment = _BETA_1 * tf.gather(self._first[place], rows) + (1 - _BETA_1) * gradient
@@ -79,10 +84,6 @@ class Optimizer:
         _put(second, rows, second_moment)
         change = rate * first_moment / (tf.sqrt(second_moment) + _EPSILON)
         _put(variable, rows, before - change - learning_rate * self._weight_decay * before)
-
-    def _forward(self, average: "tf.Tensor", value: "tf.Tensor", faded_at: "tf.Tensor") -> "tf.Tensor":
-        """Return averages of rows that have been `value` since `faded_at`."""
-        return value + tf.exp(self._faded - faded_at) * (average - value)
 
     def _moment(self, place: int, shape: Sequence[int]) -> "tf.Variable":
         if self._second[place] is None:

@@ -87,7 +87,7 @@ class Trainer:
     def weights(self) -> list[NDArray[np.float32]]:
         """Return a copy of every weight, averaged over the last steps."""
         assert self._optimizer is not None, "nothing was trained yet"  # noqa: S101
-        return [np.array(value) for value in self._optimizer.averaged()]
+        return self._optimizer.averaged()
 
     def restore(self, weights: list[NDArray[np.float32]]) -> None:
         """Put weights back."""
