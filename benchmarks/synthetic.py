@@ -21,7 +21,6 @@ _PERIOD_S = 365 * 86_400
 _ZIPF = 1.0  # the r-th most popular item is met 1 / r as often as the first
 _N_CATEGORIES, _MAX_CATEGORIES, _ITEMS_PER_CREATOR, _N_LANGUAGES = 40, 6, 20, 5
 _TEXT_DIM, _NUMERIC_DIM = 32, 4
-_HASHED = 2**14  # what `TextModel` hashes into
 _KIND = 2  # view
 
 
@@ -33,7 +32,7 @@ def synthetic(n_events: int, n_items: int, seed: int = 0) -> Dataset:
     counts = np.bincount(events.item[events.split == 0], minlength=n_items)
     return Dataset(
         spec=_spec(items, users),
-        text_model=TextModel(np.ones(_HASHED, np.float32), np.zeros((_HASHED, _TEXT_DIM), np.float32)),
+        text_model=TextModel.fit([], _TEXT_DIM),
         items=ItemArrays(**{**vars(items), "train_count": counts}),
         users=users,
         events=events,
