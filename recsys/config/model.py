@@ -7,14 +7,17 @@ from pydantic import Field, ValidationError, field_validator
 from recsys.config.frozen import Frozen
 from recsys.space import Choice, Domain, FloatRange
 
-_LARGE, _HUGE = 5_000, 200_000  # items: below, 64 dimensions say all; above, tables of 128 would outgrow the memory
+_LARGE, _HUGE = (
+    20_000,
+    200_000,
+)  # items: below, 64 dimensions say as much; above, tables of 128 would outgrow the memory
 
 
 class ModelConfig(Frozen):
     """Two towers, their loss and how long they train."""
 
     dim: int = Field(
-        default=0, ge=0, le=256, description="width of the vectors; 0: 128 for 5,001 to 200,000 items, else 64"
+        default=0, ge=0, le=256, description="width of the vectors; 0: 128 for 20,001 to 200,000 items, else 64"
     )
     history_length: int = Field(default=200, ge=1)
     task: Literal["auto", "next", "later", "any"] = Field(
