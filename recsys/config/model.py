@@ -7,10 +7,8 @@ from pydantic import Field, ValidationError, field_validator
 from recsys.config.frozen import Frozen
 from recsys.space import Choice, Domain, FloatRange
 
-_LARGE, _HUGE = (
-    20_000,
-    200_000,
-)  # items: below, 64 dimensions say as much; above, tables of 128 would outgrow the memory
+# Up to so many items 64 dimensions say as much as 128; beyond so many, tables of 128 would outgrow the memory.
+_LARGE, _HUGE = 20_000, 200_000
 
 
 class ModelConfig(Frozen):
