@@ -16,7 +16,7 @@ from recsys.config import BlendConfig
 from recsys.evaluation.baselines import consumption, item_counts
 from recsys.evaluation.covisitation import STEPS, follower_weights, recent_weights
 from recsys.evaluation.ease import ease_weights
-from recsys.evaluation.graph_filter import filter_weights
+from recsys.evaluation.graph_filter import filter_weights, largest_of_each_row
 from recsys.features import Dataset, Heldout, histories
 
 ITEM_ITEM, COVISITATION, POPULARITY, RECENT = "item_item", "covisitation", "popularity", "recent_popularity"
@@ -128,11 +128,7 @@ def _cut(matrix: csr_array, max_entries: int) -> csr_array:
     if matrix.nnz <= max_entries:
         matrix.sort_indices()
         return matrix
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, rows))
-    place = np.arange(rows.size) - matrix.indptr[rows]  # rows are in order already
-    kept = order[place < max(max_entries // matrix.shape[0], 1)]
-    return csr_array((matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape)
+    return largest_of_each_row(matrix, max(max_entries // matrix.shape[0], 1))
 
 
 def _last_second(dataset: Dataset, split: int) -> int:

@@ -48,20 +48,24 @@ def filter_weights(matrix: csr_array, per_row: int) -> csr_array:
     by_item = csr_array(matrix.T.astype(np.float32))
     by_item.data *= np.repeat(n_of_item**-_OWN_POWER, np.diff(by_item.indptr)).astype(np.float32)
     blocks = [
-        _largest_of_others(csr_array(by_item[start : start + _BLOCK] @ by_user), start, per_row)
+        largest_of_each_row(_without_own(csr_array(by_item[start : start + _BLOCK] @ by_user), start), per_row)
         for start in range(0, by_item.shape[0], _BLOCK)
     ]
     return csr_array(vstack(blocks))
 
 
-def _largest_of_others(weights: csr_array, start: int, per_row: int) -> csr_array:
-    """Keep the largest entries of each row but its own item's, which is column `start` + row."""
+def largest_of_each_row(matrix: csr_array, per_row: int) -> csr_array:
+    """Return a sparse matrix with the `per_row` largest entries of each row, ties by column; columns in order."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, -matrix.data, rows))
+    place = np.arange(rows.size) - matrix.indptr[rows]  # rows are in order already
+    kept = order[place < per_row]
+    return csr_array((matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape)
+
+
+def _without_own(weights: csr_array, start: int) -> csr_array:
+    """Drop what each row says of its own item, which is column `start` + row."""
     rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
-    others = weights.indices != rows + start
-    rows, columns, values = rows[others], weights.indices[others], weights.data[others]
-    order = np.lexsort((columns, -values, rows))
-    first: NDArray[np.int64] = np.searchsorted(rows, np.arange(weights.shape[0]))
-    kept = order[np.arange(rows.size) - first[rows] < per_row]
-    found = csr_array((values[kept], (rows[kept], columns[kept])), shape=weights.shape)
-    found.sort_indices()
-    return found
+    weights.data[weights.indices == rows + start] = 0.0
+    weights.eliminate_zeros()
+    return weights

@@ -63,7 +63,7 @@ def test_a_run_holds_parameters_curves_the_dataset_metrics_plots_and_the_card(co
             {"two_tower": {"ndcg_at_10": 0.2}, "random": {"ndcg_at_10": 0.01}}, {"curve": Figure()}, "# card"
         )
     run = connect(config).get_run(run_id)
-    assert run.data.params["model.epochs"] == "40"
+    assert run.data.params["model.dim"] == "0"
     assert run.data.metrics["test/two_tower/ndcg_at_10"] == 0.2
     assert run.data.metrics["test/random/ndcg_at_10"] == 0.01
     assert run.data.tags["airflow.dag_id"] == "recsys_training"
