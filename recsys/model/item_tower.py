@@ -44,7 +44,7 @@ class ItemTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
 
 class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
-    """Sum an item's embedded features and refine the sum by a residual network that starts as nothing: [N, D]."""
+    """Sum an item's embedded features and refine what content says by a residual network that starts as nothing."""
 
     def __init__(self, name: str, config: ModelConfig, sizes: Sizes) -> None:
         super().__init__(name=name)
@@ -55,6 +55,7 @@ class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         self._languages = embedding(sizes.n_languages, sizes.dim, "languages")
         self._text = tf.keras.layers.Dense(sizes.dim, use_bias=False, kernel_initializer=_start())
         self._numeric = tf.keras.layers.Dense(sizes.dim, kernel_initializer=_start())
+        self._refines = sizes.has_content
         self._hidden = tf.keras.layers.Dense(_WIDEN * sizes.dim, activation="relu")
         self._drop = tf.keras.layers.Dropout(config.dropout)
         self._out = tf.keras.layers.Dense(sizes.dim, kernel_initializer="zeros")
@@ -68,8 +69,9 @@ class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
             + self._text(inputs["text"])
             + self._numeric(inputs["numeric"])
         )
-        refined = self._out(self._drop(self._hidden(content), training=training))
-        return embed_known(self.ids, inputs["id"]) + content + refined
+        if self._refines:
+            content += self._out(self._drop(self._hidden(content), training=training))
+        return embed_known(self.ids, inputs["id"]) + content
 
     def start(self, vocab: NDArray[np.int32], ids: Floats, content: ContentWeights, half: slice) -> None:
         """Set id vectors [N, ..] and content weights to columns `half` of those given."""

@@ -4,7 +4,7 @@ from recsys.model._tensorflow import tf
 from recsys.model.sizes import N_KINDS, Sizes
 
 N_HEADS = 4  # poolings: one may follow the last event, another the last session, another lasting taste
-_KEY = 16  # width of what attention compares, per head
+KEY = 16  # width of what attention compares, per head
 N_GAPS = 16  # log2 buckets of hours, 0 is padding: see `features.histories`
 _MASKED = -1e9  # logit of what may not be seen; exp of it is 0 in float32
 _SLOPES = (1.0, 0.3, 0.08, 0.01)  # how fast each head forgets at the start, per event
@@ -28,8 +28,8 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
             start = [[-slope * place for slope in _SLOPES] for place in range(length)]
             self._places = self.add_weight("places", [length, N_HEADS], initializer=tf.constant_initializer(start))
             self._gaps = self.add_weight("gaps", [N_GAPS, N_HEADS], initializer="zeros")
-            self._asks = tf.keras.layers.Dense(N_HEADS * _KEY, use_bias=False, kernel_initializer="zeros")
-            self._keys = tf.keras.layers.Dense(N_HEADS * _KEY, use_bias=False)
+            self._asks = tf.keras.layers.Dense(N_HEADS * KEY, use_bias=False, kernel_initializer="zeros")
+            self._keys = tf.keras.layers.Dense(N_HEADS * KEY, use_bias=False)
 
     def call(self, vectors: "tf.Tensor", kinds: "tf.Tensor", gaps: "tf.Tensor") -> "tf.Tensor":
         """Return [B, heads x D] of one history each: vectors [B, L, D], right-aligned; kinds and gaps int32[B, L]."""
@@ -37,9 +37,9 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
         present = tf.cast(kinds > 0, tf.float32)[..., tf.newaxis]
         if self._ordered:
             logits += self._places[::-1] + tf.gather(self._gaps, gaps)
-            asks = tf.reshape(self._asks(vectors[:, -1] * present[:, -1]), [-1, 1, N_HEADS, _KEY])
-            keys = tf.reshape(self._keys(vectors), [-1, vectors.shape[1], N_HEADS, _KEY])
-            logits += tf.reduce_sum(asks * keys, axis=-1) / _KEY**0.5
+            asks = tf.reshape(self._asks(vectors[:, -1] * present[:, -1]), [-1, 1, N_HEADS, KEY])
+            keys = tf.reshape(self._keys(vectors), [-1, vectors.shape[1], N_HEADS, KEY])
+            logits += tf.reduce_sum(asks * keys, axis=-1) / KEY**0.5
         weights = tf.nn.softmax(logits + (1.0 - present) * _MASKED, axis=1) * present
         pooled = tf.matmul(weights, vectors, transpose_a=True)  # [B, heads, D]
         return tf.reshape(pooled, [-1, N_HEADS * vectors.shape[-1]])
@@ -62,7 +62,7 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
             present = tf.cast(kinds > 0, tf.float32)[..., tf.newaxis]
             before = tf.pad(vectors * present, [[0, 0], [1, 0], [0, 0]])[:, :-1]
             asks, keys = _by_head(self._asks(before)), _by_head(self._keys(vectors))
-            logits += tf.matmul(asks, keys, transpose_b=True) / _KEY**0.5
+            logits += tf.matmul(asks, keys, transpose_b=True) / KEY**0.5
         seen = seen[:, tf.newaxis]
         weights = tf.nn.softmax(logits + (1.0 - seen) * _MASKED, axis=-1) * seen  # [B, heads, T, T]
         pooled = tf.matmul(weights, vectors[:, tf.newaxis])  # [B, heads, T, D]
@@ -72,7 +72,7 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
 
 def _by_head(vectors: "tf.Tensor") -> "tf.Tensor":
     shape = tf.shape(vectors)
-    return tf.transpose(tf.reshape(vectors, [shape[0], shape[1], N_HEADS, _KEY]), [0, 2, 1, 3])
+    return tf.transpose(tf.reshape(vectors, [shape[0], shape[1], N_HEADS, KEY]), [0, 2, 1, 3])
 
 
 def gap_bucket(hours: "tf.Tensor") -> "tf.Tensor":

@@ -49,11 +49,11 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         return self._combine(pooled, last, length, self._person(inputs, training), inputs["context"], training)
 
     def windows(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
-        """Return float32[B, T, D]: the query of every slot of windows of events, from the slots it may see.
+        """Return float32[Q, D]: the queries of `slots` of windows of events, each from the slots it may see.
 
-        `history_vectors` [B, T, D], `history_kinds` int32[B, T] (0 padding), `parts` int32[B, T], `hours` float32[B,
-        T], `context` int32[B, T, 3] of the slot's own event; `user` and `demographics` as above. An ordered slot sees
-        those before it, another those of other parts than its own.
+        `slots` int32[Q] are places among the B x T. `history_vectors` [B, T, D], `history_kinds` int32[B, T] (0
+        padding), `parts` int32[B, T], `hours` float32[B, T], `context` int32[B, T, 3] of the slot's own event; `user`
+        and `demographics` as above. An ordered slot sees those before it, another those of other parts than its own.
         """
         vectors, kinds = inputs["history_vectors"], inputs["history_kinds"]
         present = tf.cast(kinds > 0, tf.float32)
@@ -65,17 +65,20 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         pooled = self._pool.windows(vectors, kinds, inputs["hours"], seen)
         if training:
             pooled = self._drop(pooled, training=True)
-        n_slots = tf.shape(kinds)[1]
         last = tf.pad(vectors * present[..., tf.newaxis], [[0, 0], [1, 0], [0, 0]])[:, :-1]
-        queries = self._combine(
-            _flat(pooled),
-            _flat(last),
-            tf.reshape(tf.reduce_sum(seen, axis=2), [-1, 1]),
-            tf.repeat(self._person(inputs, training), n_slots, axis=0),
-            _flat(inputs["context"]),
+        slots = inputs["slots"]
+
+        def asked(each: "tf.Tensor") -> "tf.Tensor":
+            return tf.gather(tf.reshape(each, [-1, each.shape[-1]]), slots)
+
+        return self._combine(
+            asked(pooled),
+            asked(last),
+            asked(tf.reduce_sum(seen, axis=2)[..., tf.newaxis]),
+            tf.gather(self._person(inputs, training), slots // tf.shape(kinds)[1]),
+            asked(inputs["context"]),
             training,
         )
-        return tf.reshape(queries, [-1, n_slots, queries.shape[-1]])
 
     def sight(self, parts: "tf.Tensor") -> "tf.Tensor":
         """Return float32[B, T, T] of `parts` int32[B, T]: 1 where the row's slot may see the column's."""
@@ -106,10 +109,6 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
 def _mean_of_heads(shape: "tf.TensorShape", dtype: "tf.DType | None" = None) -> "tf.Tensor":
     return tf.tile(tf.eye(shape[1], dtype=dtype or tf.float32), [N_HEADS, 1]) / N_HEADS
-
-
-def _flat(slots: "tf.Tensor") -> "tf.Tensor":
-    return tf.reshape(slots, [-1, slots.shape[-1]])
 
 
 def _sum_known(layers: "list[tf.keras.layers.Embedding]", index: "tf.Tensor", like: "tf.Tensor") -> "tf.Tensor":

@@ -73,10 +73,16 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
 
     def compute_loss(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
         """Return the mean loss per unit of weight; 0 for a batch of windows without a target."""
+        return self.loss_of(*self.encode(inputs, training=training), inputs)
+
+    def encode(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tuple[tf.Tensor, tf.Tensor]":
+        """Return the queries float32[Q, D] and the candidates float32[N, D] of a batch."""
         vectors = self.item_tower(inputs["items"], training=training)
         candidates, past = vectors[:, : self._dim], vectors[:, self._dim :]
-        queries = self.query_tower.windows(with_history_vectors(inputs, past), training=training)
-        queries = tf.gather(tf.reshape(queries, [-1, self._dim]), inputs["slots"])
+        return self.query_tower.windows(with_history_vectors(inputs, past), training=training), candidates
+
+    def loss_of(self, queries: "tf.Tensor", candidates: "tf.Tensor", inputs: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
+        """Return the mean loss per unit of weight of a batch that is encoded."""
         weight = inputs["weight"]
         targets = inputs["asked"], inputs["target"], inputs["log_inclusion"], weight
         loss = self.softmax(queries, candidates, *targets, self._met(inputs))

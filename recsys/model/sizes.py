@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from recsys.config import ModelConfig
-from recsys.features import Dataset
+from recsys.features import Dataset, ItemArrays
 from recsys.schema import EVENT_KINDS
 
 N_KINDS = len(EVENT_KINDS) + 1  # 0 is padding
@@ -28,6 +28,7 @@ class Sizes:
     max_categories: int
     text_dim: int
     numeric_dim: int
+    has_content: bool  # whether anything but its id tells an item from another
 
     @classmethod
     def of(cls, config: ModelConfig, dataset: Dataset) -> Self:
@@ -46,4 +47,10 @@ class Sizes:
             max_categories=items.categories.shape[1],
             text_dim=items.text.shape[1],
             numeric_dim=items.numeric.shape[1],
+            has_content=_tells_apart(items),
         )
+
+
+def _tells_apart(items: ItemArrays) -> bool:
+    content = items.categories, items.creator, items.language, items.text, items.numeric
+    return any(bool((array != array[:1]).any()) for array in content)

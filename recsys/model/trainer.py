@@ -157,18 +157,21 @@ class Trainer:
             return
         start = np.hstack(starting_vectors(self._dataset, self._examples, self.task, dim, config.seed))
         rest, content = self._parted(start, np.asarray(start.any(axis=1)))
+        towers.item_tower.start(np.asarray(items.vocab), rest, content)
+        queries, candidates = towers.encode(inputs)
+
+        def factors(scale: float, popularity: float) -> NDArray[np.float32]:
+            return np.array([scale] * (dim - 1) + [popularity], np.float32)
 
         def loss_at(scale: float, popularity: float) -> float:
-            factors = np.repeat([scale, 1.0], dim).astype(np.float32)
-            factors[dim - 1] = popularity
-            towers.item_tower.start(np.asarray(items.vocab), rest * factors, content.times(factors))
-            return float(towers.compute_loss(inputs, training=False))
+            return float(towers.loss_of(queries, candidates * factors(scale, popularity), inputs))
 
         scale, popularity = 0.25, 0.25
         for _ in range(2):
             scale = min(_SCALES, key=lambda tried: loss_at(tried, popularity))
             popularity = min(_POPULARITY, key=lambda tried: loss_at(scale, tried))
-        loss_at(scale, popularity)
+        both = np.concatenate([factors(scale, popularity), np.ones(dim, np.float32)])
+        towers.item_tower.start(np.asarray(items.vocab), rest * both, content.times(both))
 
     def _parted(
         self, vectors: NDArray[np.float32], known: NDArray[np.bool_]
