@@ -4,13 +4,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from recsys.model import item_tower, query_tower
 from recsys.model._tensorflow import tf
 from recsys.model.examples import Batch
 from recsys.model.pooling import KEY, N_HEADS
 from recsys.model.sizes import Sizes
 
-_ITEM_WIDEN, _QUERY_WIDEN = 2, 4  # hidden widths of the towers' residual networks, in multiples of dim
-_FEW = 256  # categories up to which the item tower counts them by a multiply
 _BACKWARD = 2  # multiplies a gradient needs for each one forward
 _LARGE = 2048  # side of the square multiply that shows the machine's peak
 
@@ -35,11 +34,11 @@ def multiplies(batch: Batch, n_candidates: int, sizes: Sizes) -> list[Multiply]:
     """Return the multiplies of a step of ordered towers on a batch scored against `n_candidates` items."""
     (n_windows, length), dim = batch["history"].shape, sizes.dim  # type: ignore[union-attr]
     slots, queries = n_windows * length, len(batch["slots"])
-    counted = [("categories", sizes.n_categories - 1)] if sizes.n_categories <= _FEW else []
+    counted = [("categories", sizes.n_categories - 1)] if sizes.n_categories <= item_tower.FEW else []
     inputs = [("text", sizes.text_dim), ("numeric", sizes.numeric_dim), *counted]
     refined = [
-        Multiply("item hidden", n_candidates, dim, _ITEM_WIDEN * dim, 2),
-        Multiply("item out", n_candidates, _ITEM_WIDEN * dim, dim, 2),
+        Multiply("item hidden", n_candidates, dim, item_tower.WIDEN * dim, 2),
+        Multiply("item out", n_candidates, item_tower.WIDEN * dim, dim, 2),
     ]
     return [
         Multiply("softmax", queries, dim, n_candidates),
@@ -50,8 +49,8 @@ def multiplies(batch: Batch, n_candidates: int, sizes: Sizes) -> list[Multiply]:
         Multiply("pooling asks and keys", slots, dim, N_HEADS * KEY, 2),
         Multiply("pooling likeness", length, KEY, length, n_windows * N_HEADS),
         Multiply("query mix", queries, N_HEADS * dim, dim),
-        Multiply("query hidden", queries, (N_HEADS + 2) * dim, _QUERY_WIDEN * dim),
-        Multiply("query out", queries, _QUERY_WIDEN * dim, dim),
+        Multiply("query hidden", queries, (N_HEADS + 2) * dim, query_tower.WIDEN * dim),
+        Multiply("query out", queries, query_tower.WIDEN * dim, dim),
     ]
 
 

@@ -10,8 +10,8 @@ from recsys.model._tensorflow import tf
 from recsys.model.content_start import ContentWeights, Floats
 from recsys.model.sizes import Sizes
 
-_FEW = 256  # categories up to which counting them is cheaper than looking each up
-_WIDEN = 2  # hidden width of the residual network, in multiples of dim
+FEW = 256  # categories up to which counting them is cheaper than looking each up
+WIDEN = 2  # hidden width of the residual network, in multiples of dim
 
 
 class ItemTower(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -56,7 +56,7 @@ class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         self._text = tf.keras.layers.Dense(sizes.dim, use_bias=False, kernel_initializer=_start())
         self._numeric = tf.keras.layers.Dense(sizes.dim, kernel_initializer=_start())
         self._refines = sizes.has_content
-        self._hidden = tf.keras.layers.Dense(_WIDEN * sizes.dim, activation="relu")
+        self._hidden = tf.keras.layers.Dense(WIDEN * sizes.dim, activation="relu")
         self._drop = tf.keras.layers.Dropout(config.dropout)
         self._out = tf.keras.layers.Dense(sizes.dim, kernel_initializer="zeros")
 
@@ -112,7 +112,7 @@ def _start() -> "tf.keras.initializers.Initializer":
 
 def _mean_known(layer: "tf.keras.layers.Embedding", index: "tf.Tensor") -> "tf.Tensor":
     n_known = tf.reduce_sum(tf.cast(index > 0, tf.float32), axis=1, keepdims=True)
-    if layer.input_dim <= _FEW:
+    if layer.input_dim <= FEW:
         counts = tf.reduce_sum(tf.one_hot(index, layer.input_dim), axis=1)  # [N, n]
         total = tf.matmul(counts[:, 1:], layer(tf.range(1, layer.input_dim)))
     else:

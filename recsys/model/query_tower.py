@@ -8,7 +8,7 @@ from recsys.model.item_tower import embed_known, mask_ids
 from recsys.model.pooling import N_HEADS, HistoryPooling
 from recsys.model.sizes import N_HOURS, N_WEEKDAYS, Sizes
 
-_WIDEN = 4  # hidden width of the residual network, in multiples of dim
+WIDEN = 4  # hidden width of the residual network, in multiples of dim
 
 
 class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -35,7 +35,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         self.devices = self._context[-1]
         self._drop = tf.keras.layers.Dropout(config.dropout)
         self._inner_norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
-        self._hidden = tf.keras.layers.Dense(_WIDEN * sizes.dim, activation="relu")
+        self._hidden = tf.keras.layers.Dense(WIDEN * sizes.dim, activation="relu")
         self._out = tf.keras.layers.Dense(sizes.dim, kernel_initializer="zeros")
         self._norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
 
