@@ -7,15 +7,18 @@ from pydantic import Field, ValidationError, field_validator
 from recsys.config.frozen import Frozen
 from recsys.space import Choice, Domain, FloatRange
 
-# Up to so many items 64 dimensions say as much as 128; beyond so many, tables of 128 would outgrow the memory.
-_LARGE, _HUGE = 20_000, 200_000
+# Up to so many items 64 dimensions say as much as more; beyond, as many as keep a table within so many numbers.
+_LARGE, _MOST_NUMBERS = 20_000, 25_600_000
 
 
 class ModelConfig(Frozen):
     """Two towers, their loss and how long they train."""
 
     dim: int = Field(
-        default=0, ge=0, le=256, description="width of the vectors; 0: 128 for 20,001 to 200,000 items, else 64"
+        default=0,
+        ge=0,
+        le=256,
+        description="width of vectors; 0: 64, above 20,000 items 256, above 100,000 128, above 200,000 64",
     )
     history_length: int = Field(default=200, ge=1)
     task: Literal["auto", "next", "later", "any"] = Field(
@@ -49,7 +52,8 @@ class ModelConfig(Frozen):
 
     def width(self, n_items: int) -> int:
         """Return the dimension of vectors for a catalogue."""
-        return self.dim or (128 if _LARGE < n_items <= _HUGE else 64)
+        wide = (width for width in (256, 128) if n_items > _LARGE and n_items * width <= _MOST_NUMBERS)
+        return self.dim or next(wide, 64)
 
 
 class TuningConfig(Frozen):

@@ -12,35 +12,47 @@ from recsys.model.sizes import Sizes
 
 FEW = 256  # categories up to which counting them is cheaper than looking each up
 WIDEN = 2  # hidden width of the residual network, in multiples of dim
+_TINY = 1e-6  # squared length of a vector that is as good as none
 
 
 class ItemTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """Map item features to what an item is as a candidate and what it says in a history: float32[N, 2 D].
 
-    The two halves have tables of their own: what follows an item is another question than what an item follows, and
-    one table for both answers neither as well. Inputs: `id` int32[N], `categories` int32[N, C], `creator` int32[N],
-    `language` int32[N], `text` float32[N, T], `numeric` float32[N, M]; index 0 is unknown everywhere and adds nothing.
-    While training, a share `id_dropout` of the ids is masked, so that content alone learns to place an item nobody has
-    seen.
+    With `ordered`, the two halves have tables of their own: what follows an item is another question than what an item
+    follows, and one table for both answers neither as well. Where order says nothing the two questions are one, and
+    one table answers both, learning from twice as much: see `_two_sides`. Inputs: `id` int32[N], `categories`
+    int32[N, C], `creator` int32[N], `language` int32[N], `text` float32[N, T], `numeric` float32[N, M]; index 0 is
+    unknown everywhere and adds nothing. While training, a share `id_dropout` of the ids is masked, so that content
+    alone learns to place an item nobody has seen.
     """
 
-    def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
+    def __init__(self, config: ModelConfig, sizes: Sizes, ordered: bool) -> None:
         super().__init__(name="item_tower")
         self._id_dropout = config.id_dropout
-        self.candidate = ItemEncoder("candidate", config, sizes)
-        self.past = ItemEncoder("past", config, sizes)
+        self._dim = sizes.dim
+        names = ("candidate", "past") if ordered else ("both",)
+        self._encoders = [ItemEncoder(name, config, sizes) for name in names]
 
     def call(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
         """Return candidate vectors beside history vectors, float32[N, 2 D]."""
         if training:
             inputs = {**inputs, "id": mask_ids(inputs["id"], self._id_dropout)}
-        encoders = (self.candidate, self.past)
-        return tf.concat([encoder(inputs, training=training) for encoder in encoders], axis=1)
+        vectors = [encoder(inputs, training=training) for encoder in self._encoders]
+        return tf.concat(vectors if len(vectors) > 1 else _two_sides(*vectors), axis=1)
 
     def start(self, vocab: NDArray[np.int32], ids: Floats, content: ContentWeights) -> None:
-        """Set where training starts: of items `vocab` [N] the id vectors [N, 2 D], of contents the weights to 2 D."""
-        for number, encoder in enumerate((self.candidate, self.past)):
-            encoder.start(vocab, ids, content, slice(number * encoder.dim, (number + 1) * encoder.dim))
+        """Set where training starts: of items `vocab` [N] the id vectors [N, K], of contents the weights to K.
+
+        K is 2 D, or D where one table says both.
+        """
+        for number, encoder in enumerate(self._encoders):
+            encoder.start(vocab, ids, content, slice(number * self._dim, (number + 1) * self._dim))
+
+    def encoded(self, vectors: Floats) -> Floats:
+        """Return what the tables say, float32[N, K], of items that the tower maps to `vectors` [N, 2 D]."""
+        if len(self._encoders) > 1:
+            return vectors
+        return np.hstack([vectors[:, self._dim : -1] / self._dim**0.5, vectors[:, self._dim - 1 : self._dim]])
 
 
 class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -48,17 +60,16 @@ class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, name: str, config: ModelConfig, sizes: Sizes) -> None:
         super().__init__(name=name)
-        self.dim = sizes.dim
         self.ids = embedding(sizes.n_item_ids, sizes.dim, "ids")
         self._categories = embedding(sizes.n_categories, sizes.dim, "categories")
         self._creators = embedding(sizes.n_creators, sizes.dim, "creators")
         self._languages = embedding(sizes.n_languages, sizes.dim, "languages")
-        self._text = tf.keras.layers.Dense(sizes.dim, use_bias=False, kernel_initializer=_start())
-        self._numeric = tf.keras.layers.Dense(sizes.dim, kernel_initializer=_start())
+        self._text = tf.keras.layers.Dense(sizes.dim, use_bias=False, kernel_initializer=_start(), name="text")
+        self._numeric = tf.keras.layers.Dense(sizes.dim, kernel_initializer=_start(), name="numeric")
         self._refines = sizes.has_content
-        self._hidden = tf.keras.layers.Dense(WIDEN * sizes.dim, activation="relu")
-        self._drop = tf.keras.layers.Dropout(config.dropout)
-        self._out = tf.keras.layers.Dense(sizes.dim, kernel_initializer="zeros")
+        self._hidden = tf.keras.layers.Dense(WIDEN * sizes.dim, activation="relu", name="hidden")
+        self._drop = tf.keras.layers.Dropout(config.dropout, name="drop")
+        self._out = tf.keras.layers.Dense(sizes.dim, kernel_initializer="zeros", name="out")
 
     def call(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
         """Return float32[N, D]."""
@@ -88,6 +99,19 @@ class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
             (self._numeric.bias, content.bias[half]),
         ):
             variable.assign(value)
+
+
+def _two_sides(encoded: "tf.Tensor") -> "list[tf.Tensor]":
+    """Return the parts of candidate and history vectors that one encoding float32[N, D] stands for.
+
+    All but the last dimension, divided by the root of their length, are the candidate: between a cosine, which forgets
+    how much is known of an item, and a product, which grows with the item's events. Times sqrt(D) they are the history
+    vector, as long as what the query tower is made for. The last is the candidate's popularity; histories say 1 there.
+    """
+    body, popularity = encoded[:, :-1], encoded[:, -1:]
+    square = tf.reduce_sum(body * body, axis=1, keepdims=True)
+    lengthened = body * encoded.shape[1] ** 0.5
+    return [body / (square + _TINY) ** 0.25, popularity, lengthened, tf.ones_like(popularity)]
 
 
 def mask_ids(ids: "tf.Tensor", share: float) -> "tf.Tensor":

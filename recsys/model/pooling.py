@@ -22,14 +22,14 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
         super().__init__(name="history_pooling")
         length = sizes.history_length
         self._ordered = ordered
-        self._content = tf.keras.layers.Dense(N_HEADS, use_bias=False, kernel_initializer="zeros")
+        self._content = tf.keras.layers.Dense(N_HEADS, use_bias=False, kernel_initializer="zeros", name="content")
         self._kinds = self.add_weight("kinds", [N_KINDS, N_HEADS], initializer="zeros")
         if ordered:
             start = [[-slope * place for slope in _SLOPES] for place in range(length)]
             self._places = self.add_weight("places", [length, N_HEADS], initializer=tf.constant_initializer(start))
             self._gaps = self.add_weight("gaps", [N_GAPS, N_HEADS], initializer="zeros")
-            self._asks = tf.keras.layers.Dense(N_HEADS * KEY, use_bias=False, kernel_initializer="zeros")
-            self._keys = tf.keras.layers.Dense(N_HEADS * KEY, use_bias=False)
+            self._asks = tf.keras.layers.Dense(N_HEADS * KEY, use_bias=False, kernel_initializer="zeros", name="asks")
+            self._keys = tf.keras.layers.Dense(N_HEADS * KEY, use_bias=False, name="keys")
 
     def call(self, vectors: "tf.Tensor", kinds: "tf.Tensor", gaps: "tf.Tensor") -> "tf.Tensor":
         """Return [B, heads x D] of one history each: vectors [B, L, D], right-aligned; kinds and gaps int32[B, L]."""

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recsys.config import ModelConfig
 from recsys.model._tensorflow import tf
 from recsys.model.item_tower import embed_known, mask_ids
@@ -25,19 +28,20 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         self._history_dropout = config.history_dropout
         self._ordered = ordered
         self._pool = HistoryPooling(sizes, ordered)
-        self._mix = tf.keras.layers.Dense(sizes.dim, kernel_initializer=_mean_of_heads)
-        self._length = tf.keras.layers.Dense(sizes.dim, use_bias=False, kernel_initializer="zeros")
+        self._mix = tf.keras.layers.Dense(sizes.dim, kernel_initializer=_mean_of_heads, name="mix")
+        self._length = tf.keras.layers.Dense(sizes.dim, use_bias=False, kernel_initializer="zeros", name="length")
         self.users = _small(sizes.n_user_ids, sizes.dim, "users")
         self.demographics = [_small(n, sizes.dim, f"demographic_{i}") for i, n in enumerate(sizes.n_demographics)]
-        self._demographic_net = [tf.keras.layers.Dense(sizes.dim, activation="relu"), tf.keras.layers.Dense(sizes.dim)]
+        self._demographic_net = [tf.keras.layers.Dense(sizes.dim, activation=each, name=f"demographic_net_{i}")
+                                 for i, each in enumerate(("relu", None))]  # fmt: skip
         self._context = [_small(n, sizes.dim, f"context_{i}")
                          for i, n in enumerate((N_HOURS, N_WEEKDAYS, sizes.n_devices))]  # fmt: skip
         self.devices = self._context[-1]
-        self._drop = tf.keras.layers.Dropout(config.dropout)
-        self._inner_norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
-        self._hidden = tf.keras.layers.Dense(WIDEN * sizes.dim, activation="relu")
-        self._out = tf.keras.layers.Dense(sizes.dim, kernel_initializer="zeros")
-        self._norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
+        self._drop = tf.keras.layers.Dropout(config.dropout, name="drop")
+        self._inner_norm = tf.keras.layers.LayerNormalization(epsilon=1e-6, name="inner_norm")
+        self._hidden = tf.keras.layers.Dense(WIDEN * sizes.dim, activation="relu", name="hidden")
+        self._out = tf.keras.layers.Dense(sizes.dim, kernel_initializer="zeros", name="out")
+        self._norm = tf.keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
 
     def call(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
         """Return float32[B, D]."""
@@ -79,6 +83,11 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
             asked(inputs["context"]),
             training,
         )
+
+    def times(self, factors: NDArray[np.float32]) -> None:
+        """Multiply the vectors of a built tower by `factors` [D]."""
+        for variable in (self._norm.gamma, self._norm.beta):
+            variable.assign(variable * factors)
 
     def sight(self, parts: "tf.Tensor") -> "tf.Tensor":
         """Return float32[B, T, T] of `parts` int32[B, T]: 1 where the row's slot may see the column's."""

@@ -65,9 +65,9 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
     """
 
     def __init__(self, config: ModelConfig, sizes: Sizes, ordered: bool) -> None:
-        super().__init__()
+        super().__init__(name="two_tower")
         self.query_tower = QueryTower(config, sizes, ordered)
-        self.item_tower = ItemTower(config, sizes)
+        self.item_tower = ItemTower(config, sizes, ordered)
         self.softmax = CandidateSoftmax(name="candidate_softmax")
         self._dim = sizes.dim
 

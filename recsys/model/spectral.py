@@ -10,45 +10,55 @@ from scipy.sparse import csr_array
 from sklearn.preprocessing import normalize
 from sklearn.utils.extmath import randomized_svd
 
-from recsys.features import Dataset, inverse_root
+from recsys.features import Dataset
 from recsys.model.examples import Examples, Task
 
 _REACH = 8  # events back that count as having led to one; the k-th counts 1 / k
 _MOST_PAIRS = 40_000_000  # pairs counted; with more events fewer of each event's successors are needed
+_BALANCE = 0.375, 0.4  # powers of users' and items' events that their meetings are divided by: Gowalla's validation
 _N_ITERATIONS = 4  # power iterations: enough for a start
 
 
-def starting_vectors(
-    dataset: Dataset, examples: Examples, task: Task, dim: int, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return candidate and history vectors float32[n_items, dim] of items; zeros for items without events.
+def starting_vectors(dataset: Dataset, examples: Examples, task: Task, dim: int, seed: int) -> NDArray[np.float32]:
+    """Return the item tower's start, zeros for items without events: float32[n_items, dim] for `any`, else 2 dim.
 
-    For `any`, the singular vectors of the user-item matrix, each entry divided by the roots of its row's and column's
-    sums (Shen et al. 2021, the ideal low-pass filter); else those of the item-item matrix of what followed what.
-    Candidates have length 1 there: a cosine is bounded, so that the softmax takes it for a log-probability better than
-    a product that grows with the item's events. Popularity stands in the last dimension instead: the centred logarithm
-    of an item's events beside 1 in each history vector. Beyond the matrix's rank, dimensions are zero.
+    For `any`, the singular vectors of the user-item matrix, each entry divided by powers of its row's and column's sums
+    (after Shen et al. 2021, the ideal low-pass filter, whose powers are 1/2), each row divided by the root of its
+    length. Else candidate beside history vectors, from the item-item matrix of what followed what; candidates have
+    length 1 there: a cosine is bounded, so that the softmax takes it for a log-probability better than a product that
+    grows with the item's events. Popularity stands in the last dimension instead: the centred logarithm of an item's
+    events beside 1 in each history vector. Beyond the matrix's rank, dimensions are zero.
     """
-    matrix = _meetings(dataset, examples) if task == "any" else _followers(dataset, examples)
+    any_order = task == "any"
+    matrix = _meetings(dataset, examples) if any_order else _followers(dataset, examples)
     rows, columns = (np.asarray(matrix.sum(axis=axis), np.float64).ravel() for axis in (1, 0))
+    row_power, column_power = _BALANCE if any_order else (0.5, 0.5)
     balanced = csr_array(matrix)
-    balanced.data *= np.repeat(inverse_root(rows), np.diff(matrix.indptr)).astype(np.float32)
-    balanced.data *= inverse_root(columns).astype(np.float32)[matrix.indices]
+    balanced.data *= np.repeat(_lessened(rows, row_power), np.diff(matrix.indptr))
+    balanced.data *= _lessened(columns, column_power)[matrix.indices]
     rank = min(dim - 1, min(balanced.shape) - 1)
-    n_items = len(dataset.items.ids)
-    candidates, past = np.zeros((n_items, dim), np.float32), np.zeros((n_items, dim), np.float32)
+    candidates, past = (np.zeros((len(dataset.items.ids), dim), np.float32) for _ in range(2))
     if rank < 1:
-        return candidates, past
+        return candidates if any_order else np.hstack([candidates, past])
     left, sizes, right = randomized_svd(balanced, rank, n_iter=_N_ITERATIONS, random_state=seed)
     scale = np.sqrt(sizes)
-    led, leading = (columns, right.T) if task == "any" else (rows, left)
-    candidates[:, :rank] = normalize(right.T * scale)
-    past[:, :rank] = leading * inverse_root(led)[:, None] * scale
-    past[:, :rank] *= _typical(past, dim)
     known = columns > 0
     candidates[known, -1] = np.log(columns[known]) - np.log(columns[known]).mean()
-    past[led > 0, -1] = 1.0
-    return candidates, past
+    if any_order:
+        lengths = np.linalg.norm(right.T * scale, axis=1)
+        candidates[:, :rank] = right.T * scale * _lessened(lengths, 0.5)[:, None]
+        candidates[:, :rank] /= np.sqrt(lengths[known]).mean()
+        return candidates
+    candidates[:, :rank] = normalize(right.T * scale)
+    past[:, :rank] = left * _lessened(rows, 0.5)[:, None] * scale
+    past[:, :rank] *= _typical(past, dim)
+    past[rows > 0, -1] = 1.0
+    return np.hstack([candidates, past])
+
+
+def _lessened(sums: NDArray[np.floating], power: float) -> NDArray[np.float32]:
+    """Return 1 / sums^power, 0 where they are 0."""
+    return np.where(sums > 0, np.maximum(sums, 1e-12) ** -power, 0.0).astype(np.float32)
 
 
 def _typical(vectors: NDArray[np.float32], dim: int) -> np.float32:

@@ -153,9 +153,10 @@ class Trainer:
         if before and before.fits(dim, weight_shapes(towers.query_tower)):
             self.warm = True
             before.start(towers.query_tower, self._dataset.spec)
-            towers.item_tower.start(np.asarray(items.vocab), *self._parted(*before.item_vectors(items.ids)))
+            vectors, known = before.item_vectors(items.ids)
+            towers.item_tower.start(np.asarray(items.vocab), *self._parted(towers.item_tower.encoded(vectors), known))
             return
-        start = np.hstack(starting_vectors(self._dataset, self._examples, self.task, dim, config.seed))
+        start = starting_vectors(self._dataset, self._examples, self.task, dim, config.seed)
         rest, content = self._parted(start, np.asarray(start.any(axis=1)))
         towers.item_tower.start(np.asarray(items.vocab), rest, content)
         queries, candidates = towers.encode(inputs)
@@ -170,13 +171,17 @@ class Trainer:
         for _ in range(2):
             scale = min(_SCALES, key=lambda tried: loss_at(tried, popularity))
             popularity = min(_POPULARITY, key=lambda tried: loss_at(scale, tried))
-        both = np.concatenate([factors(scale, popularity), np.ones(dim, np.float32)])
-        towers.item_tower.start(np.asarray(items.vocab), rest * both, content.times(both))
+        found = factors(scale, popularity)
+        if self.task == "any":  # the candidates' table says histories too: let the queries answer instead
+            towers.query_tower.times(found)
+        else:
+            found = np.concatenate([found, np.ones(dim, np.float32)])
+            towers.item_tower.start(np.asarray(items.vocab), rest * found, content.times(found))
 
     def _parted(
         self, vectors: NDArray[np.float32], known: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], ContentWeights]:
-        """Part item vectors into what content explains, as weights, and the rest [n_items, 2 D] of the known items."""
+        """Part item vectors into what content explains, as weights, and the rest [n_items, K] of the known items."""
         items, sizes = self._dataset.items, self._sizes
         met = np.asarray(self._dataset.events.item)[self._examples.positions]
         n_events = np.bincount(met, minlength=len(items.ids))

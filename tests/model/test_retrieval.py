@@ -6,7 +6,7 @@ import pytest
 from recsys.config import ModelConfig
 from recsys.model._tensorflow import tf
 from recsys.model.query_tower import QueryTower
-from recsys.model.retrieval import CandidateSoftmax
+from recsys.model.retrieval import CandidateSoftmax, TwoTower
 from recsys.model.sizes import Sizes
 
 NOTHING = tf.zeros([0, 2], tf.int64)
@@ -140,3 +140,13 @@ def test_without_order_a_slot_sees_all_other_parts_and_never_its_own() -> None:
     after = _all_slots(tower, {**window, "history_vectors": tf.constant(changed)}).numpy()
     assert np.allclose(before[:, [1, 4]], after[:, [1, 4]], atol=1e-6)
     assert (np.abs(before[:, [0, 2, 3]] - after[:, [0, 2, 3]]).max(axis=2) > 1e-3).all()
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_layers_are_named_alike_whatever_was_built_before(ordered: bool) -> None:
+    """TensorFlow orders a graph's sums by name: numbered names would make training hang on earlier towers."""
+    first, second = (
+        [layer.name for layer in TwoTower(ModelConfig(dim=8), SIZES, ordered).submodules if hasattr(layer, "name")]
+        for _ in range(2)
+    )
+    assert first == second

@@ -17,7 +17,7 @@ def _without_content(dataset: Dataset) -> Dataset:
 
 
 def _n_weights(dataset: Dataset) -> int:
-    tower = ItemTower(ModelConfig(dim=8), Sizes.of(ModelConfig(dim=8), dataset))
+    tower = ItemTower(ModelConfig(dim=8), Sizes.of(ModelConfig(dim=8), dataset), ordered=True)
     vectors = tower({name: tf.constant(array) for name, array in item_inputs(dataset.items, slice(0, 3)).items()})
     assert vectors.shape == (3, 16)
     return len(tower.trainable_variables)

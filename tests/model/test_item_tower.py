@@ -1,0 +1,41 @@
+"""Where order says nothing, one table says what an item is as a candidate and in a history."""
+
+import numpy as np
+
+from recsys.config import ModelConfig
+from recsys.features import Dataset
+from recsys.model._tensorflow import tf
+from recsys.model.content_start import fit_content
+from recsys.model.inputs import item_inputs
+from recsys.model.item_tower import ItemTower
+from recsys.model.sizes import Sizes
+
+CONFIG = ModelConfig(dim=8)
+
+
+def _started(dataset: Dataset, ordered: bool) -> tuple[ItemTower, np.ndarray, np.ndarray]:
+    """Return a tower that starts at random tables [n_items, K], these, and what it maps the items to."""
+    items, sizes = dataset.items, Sizes.of(CONFIG, dataset)
+    tower = ItemTower(CONFIG, sizes, ordered)
+    inputs = {name: tf.constant(array) for name, array in item_inputs(items, slice(None)).items()}
+    tower(inputs)
+    tables = np.random.default_rng(0).normal(size=(len(items.ids), 16 if ordered else 8)).astype(np.float32)
+    content = fit_content(items, tables, items.train_count, (sizes.n_categories, sizes.n_creators, sizes.n_languages))
+    tower.start(np.asarray(items.vocab), tables - content.predict(items), content)
+    return tower, tables, tower(inputs).numpy()
+
+
+def test_one_table_gives_both_halves_where_order_says_nothing(world: Dataset) -> None:
+    tower, table, vectors = _started(world, ordered=False)
+    known = np.asarray(world.items.vocab) > 0
+    body, lengths = table[known, :-1], np.linalg.norm(table[known, :-1], axis=1, keepdims=True)
+    assert np.allclose(vectors[known], np.hstack([body / np.sqrt(lengths), table[known, -1:], 8**0.5 * body, np.ones_like(lengths)]),
+                       atol=1e-4)  # fmt: skip
+    assert np.allclose(tower.encoded(vectors)[known], table[known], atol=1e-4)
+
+
+def test_ordered_halves_have_tables_of_their_own(world: Dataset) -> None:
+    tower, tables, vectors = _started(world, ordered=True)
+    known = np.asarray(world.items.vocab) > 0
+    assert np.allclose(vectors[known], tables[known], atol=1e-4)
+    assert np.allclose(tower.encoded(vectors), vectors)
