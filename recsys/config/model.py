@@ -29,7 +29,7 @@ class ModelConfig(Frozen):
     examples_per_epoch: int = Field(default=150_000, ge=1, description="an epoch is one pass, or this much of one")
     epochs: int = Field(default=40, ge=1)
     patience: int = Field(default=10, ge=1, description="epochs without a better validation before training stops")
-    learning_rate: float = Field(default=6e-3, gt=0, description="peak of the schedule")
+    learning_rate: float = Field(default=6e-3, gt=0, description="peak of the schedule for up to 64 dimensions")
     l2: float = Field(default=1.0, ge=0, description="decoupled weight decay at 100,000 events; in inverse proportion")
     dropout: float = Field(default=0.2, ge=0, lt=1)
     history_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of a history hidden while training")
