@@ -81,6 +81,12 @@ class Trainer:
         return self._sizes.dim
 
     @property
+    def peak_rate(self) -> float:
+        """The learning rate at the schedule's peak."""
+        gentle = self.warm or self.task == "any"
+        return self._config.learning_rate * min(1.0, _NARROW / self.dim) * (_GENTLE_RATE if gentle else 1.0)
+
+    @property
     def n_parameters(self) -> int:
         """The number of trained weights."""
         return int(sum(np.prod(variable.shape) for variable in self._model.trainable_variables))
@@ -131,13 +137,11 @@ class Trainer:
             inputs["items"] = self._catalogue
         n_steps = self._config.epochs * self._steps_per_epoch
         if self._optimizer is None:  # the first call makes the weights
-            self._model.compute_loss(inputs, training=False)
+            self._model.encode(inputs)
             self._start(inputs)
             weight_decay = self._config.l2 * _EVENTS / max(len(self._examples), _FEWEST_EVENTS)
             self._optimizer = Optimizer(self._model.trainable_variables, weight_decay)
-        gentle = self.warm or self.task == "any"
-        peak = self._config.learning_rate * min(1.0, _NARROW / self.dim) * (_GENTLE_RATE if gentle else 1.0)
-        rate = learning_rate_at(self._n_steps, n_steps, peak)
+        rate = learning_rate_at(self._n_steps, n_steps, self.peak_rate)
         self._n_steps += 1
         loss = float(self._step(inputs, tf.constant(rate, tf.float32)))
         if not math.isfinite(loss):

@@ -149,3 +149,12 @@ def test_exporting_large_tables_leaves_the_model_as_it_was(config: Config, world
     assert all((kept == now).all() for kept, now in zip(weights, trainer.weights(), strict=True))
     assert (vectors == trainer.vectors()).all()
     assert np.isfinite(trainer.epoch(2)["loss"])
+
+
+def test_the_rate_falls_with_wide_vectors_and_where_order_says_nothing(config: Config, world: Dataset) -> None:
+    from recsys.model.trainer import Trainer
+
+    changes = ({}, {"dim": 128}, {"dim": 256}, {"task": "any"}, {"task": "any", "dim": 128})
+    settings = [config.model.model_copy(update={"dim": 64, "task": "next", **each}) for each in changes]
+    rates = [Trainer(each, world).peak_rate / config.model.learning_rate for each in settings]
+    assert rates == pytest.approx([1, 1 / 2, 1 / 4, 0.3, 0.15])
