@@ -13,6 +13,7 @@ from recsys.features.ridge import ridge_regression, rows_to_regress
 from recsys.features.segments import SEGMENT_COLUMNS, Segments
 from recsys.features.spec import FeatureSpec
 from recsys.features.split import TEST, TRAIN, VALIDATION
+from recsys.features.tastes import inverse_power
 from recsys.features.text import TextModel
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "frames_to_dataset",
     "heldout",
     "histories",
+    "inverse_power",
     "load_dataset",
     "reindex",
     "ridge_regression",

@@ -25,7 +25,7 @@ def taste_vectors(train: pl.DataFrame, items: pl.DataFrame, dim: int) -> NDArray
     shape = (int(users.max()) + 1 if len(users) else 1, len(items))
     met = csr_array((np.ones(len(users), np.float32), (users, columns)), shape=shape)
     per_user, per_item = (np.asarray(met.sum(axis=axis), np.float64).ravel() for axis in (1, 0))
-    balanced = csr_array(diags_array(inverse_root(per_user)) @ met @ diags_array(inverse_root(per_item)))
+    balanced = csr_array(diags_array(inverse_power(per_user)) @ met @ diags_array(inverse_power(per_item)))
     vectors = np.zeros((len(items), dim), np.float32)
     rank = min(dim, min(shape) - 1)
     if rank < 1:
@@ -36,6 +36,6 @@ def taste_vectors(train: pl.DataFrame, items: pl.DataFrame, dim: int) -> NDArray
     return vectors / np.float32(lengths[lengths > 0].mean() if lengths.any() else 1.0)
 
 
-def inverse_root(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 / sqrt of sums, 0 where they are 0."""
-    return np.where(sums > 0, 1.0 / np.sqrt(np.maximum(sums, 1e-12)), 0.0)
+def inverse_power(sums: NDArray[np.floating], power: float = 0.5) -> NDArray[np.floating]:
+    """Return 1 / sums^power, by default their inverse roots; 0 where they are 0."""
+    return np.where(sums > 0, np.maximum(sums, 1e-12) ** -power, 0.0)

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from sklearn.preprocessing import normalize
 from sklearn.utils.extmath import randomized_svd
 
-from recsys.features import Dataset
+from recsys.features import Dataset, inverse_power
 from recsys.model.examples import Examples, Task
 
 _REACH = 8  # events back that count as having led to one; the k-th counts 1 / k
@@ -34,8 +34,8 @@ def starting_vectors(dataset: Dataset, examples: Examples, task: Task, dim: int,
     rows, columns = (np.asarray(matrix.sum(axis=axis), np.float64).ravel() for axis in (1, 0))
     row_power, column_power = _BALANCE if any_order else (0.5, 0.5)
     balanced = csr_array(matrix)
-    balanced.data *= np.repeat(_lessened(rows, row_power), np.diff(matrix.indptr))
-    balanced.data *= _lessened(columns, column_power)[matrix.indices]
+    balanced.data *= np.repeat(inverse_power(rows, row_power), np.diff(matrix.indptr)).astype(np.float32)
+    balanced.data *= inverse_power(columns, column_power).astype(np.float32)[matrix.indices]
     rank = min(dim - 1, min(balanced.shape) - 1)
     candidates, past = (np.zeros((len(dataset.items.ids), dim), np.float32) for _ in range(2))
     if rank < 1:
@@ -46,19 +46,14 @@ def starting_vectors(dataset: Dataset, examples: Examples, task: Task, dim: int,
     candidates[known, -1] = np.log(columns[known]) - np.log(columns[known]).mean()
     if any_order:
         lengths = np.linalg.norm(right.T * scale, axis=1)
-        candidates[:, :rank] = right.T * scale * _lessened(lengths, 0.5)[:, None]
+        candidates[:, :rank] = right.T * scale * inverse_power(lengths)[:, None]
         candidates[:, :rank] /= np.sqrt(lengths[known]).mean()
         return candidates
     candidates[:, :rank] = normalize(right.T * scale)
-    past[:, :rank] = left * _lessened(rows, 0.5)[:, None] * scale
+    past[:, :rank] = left * inverse_power(rows)[:, None] * scale
     past[:, :rank] *= _typical(past, dim)
     past[rows > 0, -1] = 1.0
     return np.hstack([candidates, past])
-
-
-def _lessened(sums: NDArray[np.floating], power: float) -> NDArray[np.float32]:
-    """Return 1 / sums^power, 0 where they are 0."""
-    return np.where(sums > 0, np.maximum(sums, 1e-12) ** -power, 0.0).astype(np.float32)
 
 
 def _typical(vectors: NDArray[np.float32], dim: int) -> np.float32:
