@@ -37,23 +37,24 @@ def starting_vectors(dataset: Dataset, examples: Examples, task: Task, dim: int,
     balanced.data *= np.repeat(inverse_power(rows, row_power), np.diff(matrix.indptr)).astype(np.float32)
     balanced.data *= inverse_power(columns, column_power).astype(np.float32)[matrix.indices]
     rank = min(dim - 1, min(balanced.shape) - 1)
-    candidates, past = (np.zeros((len(dataset.items.ids), dim), np.float32) for _ in range(2))
+    start = np.zeros((len(dataset.items.ids), dim if any_order else 2 * dim), np.float32)
     if rank < 1:
-        return candidates if any_order else np.hstack([candidates, past])
+        return start
     left, sizes, right = randomized_svd(balanced, rank, n_iter=_N_ITERATIONS, random_state=seed)
     scale = np.sqrt(sizes)
-    known = columns > 0
+    candidates, past = start[:, :dim], start[:, dim:]
+    vectors, known = right.T * scale, columns > 0
     candidates[known, -1] = np.log(columns[known]) - np.log(columns[known]).mean()
     if any_order:
-        lengths = np.linalg.norm(right.T * scale, axis=1)
-        candidates[:, :rank] = right.T * scale * inverse_power(lengths)[:, None]
+        lengths = np.linalg.norm(vectors, axis=1)
+        candidates[:, :rank] = vectors * inverse_power(lengths)[:, None]
         candidates[:, :rank] /= np.sqrt(lengths[known]).mean()
-        return candidates
-    candidates[:, :rank] = normalize(right.T * scale)
+        return start
+    candidates[:, :rank] = normalize(vectors)
     past[:, :rank] = left * inverse_power(rows)[:, None] * scale
     past[:, :rank] *= _typical(past, dim)
     past[rows > 0, -1] = 1.0
-    return np.hstack([candidates, past])
+    return start
 
 
 def _typical(vectors: NDArray[np.float32], dim: int) -> np.float32:
