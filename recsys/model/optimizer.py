@@ -1,11 +1,14 @@
 """Adam that touches only the rows of a table which a batch has used, with a schedule and averaged weights."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.model._tensorflow import tf
+
+Gradient: TypeAlias = "tf.Tensor | tf.IndexedSlices"
 
 _BETA_1, _BETA_2 = 0.9, 0.98
 _EPSILON = 1e-6  # gradients below it are rounding noise, which Adam would blow up to whole steps
@@ -17,20 +20,26 @@ class Optimizer:
     """Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019) and averaged weights.
 
     Of a table only the rows that a step uses are moved, decayed and averaged, so that a step costs the same whatever
-    the size of the table (lazy Adam). Such rows have one second moment each, the mean over their columns.
+    the size of the table (lazy Adam). Such rows have one second moment each, the mean over their columns. `gradients`,
+    of any step, tell which variables are tables: those whose gradients are IndexedSlices.
     """
 
-    def __init__(self, variables: "Sequence[tf.Variable]", weight_decay: float) -> None:
+    def __init__(self, variables: "Sequence[tf.Variable]", gradients: "Sequence[Gradient]", weight_decay: float) -> None:
         self._variables = list(variables)
         self._weight_decay = weight_decay
+        tables = [place for place, gradient in enumerate(gradients) if isinstance(gradient, tf.IndexedSlices)]
         self._first = [_zeros(variable.shape) for variable in self._variables]
-        self._second: list[tf.Variable | None] = [None] * len(self._variables)
+        self._second = [
+            _zeros([variable.shape[0], 1] if place in tables else variable.shape)
+            for place, variable in enumerate(self._variables)
+        ]
         self._averages = [tf.Variable(variable, trainable=False) for variable in self._variables]
         self._step = tf.Variable(0.0, trainable=False)
         self._faded = tf.Variable(0.0, trainable=False)  # sum of the logarithms of all steps' decays
-        self._faded_at: dict[int, tf.Variable] = {}  # of each row of a table, when its average was last brought forward
+        # Of each row of a table, when its average was last brought forward.
+        self._faded_at = {place: _zeros([self._variables[place].shape[0], 1]) for place in tables}
 
-    def apply(self, gradients: "Sequence[tf.Tensor | tf.IndexedSlices]", learning_rate: "tf.Tensor") -> None:
+    def apply(self, gradients: "Sequence[Gradient]", learning_rate: "tf.Tensor") -> None:
         """Take one step on gradients aligned with the variables."""
         self._step.assign_add(1.0)
         clipped, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)
@@ -57,8 +66,7 @@ class Optimizer:
         return averages
 
     def _whole(self, place: int, gradient: "tf.Tensor", rate: "tf.Tensor", learning_rate: "tf.Tensor") -> None:
-        first, variable = self._first[place], self._variables[place]
-        second = self._moment(place, variable.shape)
+        first, second, variable = self._first[place], self._second[place], self._variables[place]
         first.assign(_BETA_1 * first + (1 - _BETA_1) * gradient)
         second.assign(_BETA_2 * second + (1 - _BETA_2) * gradient**2)
         change = rate * first / (tf.sqrt(second) + _EPSILON)
@@ -68,10 +76,7 @@ class Optimizer:
         rows, position = tf.unique(slices.indices)
         gradient = tf.math.unsorted_segment_sum(slices.values, position, tf.size(rows))
         variable, average = self._variables[place], self._averages[place]
-        second = self._moment(place, [variable.shape[0], 1])
-        if place not in self._faded_at:
-            with tf.init_scope():
-                self._faded_at[place] = _zeros([variable.shape[0], 1])
+        second = self._second[place]
         before, faded_at = tf.gather(variable, rows), tf.gather(self._faded_at[place], rows)
         # Since its last use the row has not moved, so that its average is brought forward in one go.
         kept = tf.exp(self._faded - faded_at)
@@ -84,12 +89,6 @@ class Optimizer:
         _put(second, rows, second_moment)
         change = rate * first_moment / (tf.sqrt(second_moment) + _EPSILON)
         _put(variable, rows, before - change - learning_rate * self._weight_decay * before)
-
-    def _moment(self, place: int, shape: Sequence[int]) -> "tf.Variable":
-        if self._second[place] is None:
-            with tf.init_scope():
-                self._second[place] = _zeros(shape)
-        return self._second[place]
 
 
 def _zeros(shape: "Sequence[int]") -> "tf.Variable":

@@ -65,9 +65,8 @@ class Trainer:
         self._catalogue = _tensors(item_inputs(dataset.items, rows)) if self.full else None
         self._model = TwoTower(config, self._sizes, ordered=self.task != "any")
         self._optimizer: Optimizer | None = None
-        self._step = tf.function(self._train_step, reduce_retracing=True)
-        self._encode = tf.function(self._model.item_tower, reduce_retracing=True)
-        self._query = tf.function(self._model.query_tower, reduce_retracing=True)
+        self._encode = tf.function(self._model.item_tower, reduce_retracing=True, autograph=False)
+        self._query = tf.function(self._model.query_tower, reduce_retracing=True, autograph=False)
         self._heldout = _draw(heldout(dataset, _VALIDATION), config.seed)
         self.has_validation = len(self._heldout.user_rows) > 0
         self._steps_per_epoch = max(
@@ -136,11 +135,8 @@ class Trainer:
         if self._catalogue is not None:
             inputs["items"] = self._catalogue
         n_steps = self._config.epochs * self._steps_per_epoch
-        if self._optimizer is None:  # the first call makes the weights
-            self._model.encode(inputs)
-            self._start(inputs)
-            weight_decay = self._config.l2 * _EVENTS / max(len(self._examples), _FEWEST_EVENTS)
-            self._optimizer = Optimizer(self._model.trainable_variables, weight_decay)
+        if self._optimizer is None:
+            self._optimizer = self._begin(inputs)
         rate = learning_rate_at(self._n_steps, n_steps, self.peak_rate)
         self._n_steps += 1
         loss = float(self._step(inputs, tf.constant(rate, tf.float32)))
@@ -150,6 +146,21 @@ class Trainer:
                 f"{self._config.learning_rate}; lower the learning rate, or look for infinite features"
             )
         return loss
+
+    def _begin(self, inputs: Mapping[str, "tf.Tensor"]) -> Optimizer:
+        """Make the weights, set where they start and return what moves them."""
+        with tf.GradientTape() as tape:  # the first call makes the weights
+            loss = self._model.compute_loss(inputs)
+        variables = self._model.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        self._start(inputs)
+        self._step = tf.function(
+            self._train_step,
+            input_signature=[tf.nest.map_structure(_any_size, inputs), tf.TensorSpec([], tf.float32)],
+            autograph=False,
+        )
+        weight_decay = self._config.l2 * _EVENTS / max(len(self._examples), _FEWEST_EVENTS)
+        return Optimizer(variables, gradients, weight_decay)
 
     def _start(self, inputs: Mapping[str, "tf.Tensor"]) -> None:
         """Start from the predecessor where there is one that fits, else from the data."""
@@ -233,6 +244,11 @@ def _tensors(arrays: Mapping[str, Array | dict[str, Array]]) -> dict[str, "tf.Te
         name: _tensors(value) if isinstance(value, dict) else tf.convert_to_tensor(value)
         for name, value in arrays.items()
     }
+
+
+def _any_size(tensor: "tf.Tensor") -> "tf.TensorSpec":
+    """Return what tensors like this one are, of however many windows, slots and candidates."""
+    return tf.TensorSpec([None] * min(tensor.ndim, 2) + tensor.shape[2:], tensor.dtype)
 
 
 def _draw(held: Heldout, seed: int) -> Heldout:
