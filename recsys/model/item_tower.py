@@ -108,7 +108,7 @@ def _two_sides(encoded: "tf.Tensor") -> "list[tf.Tensor]":
     how much is known of an item, and a product, which grows with the item's events. Times sqrt(D) they are the history
     vector, as long as what the query tower is made for. The last is the candidate's popularity; histories say 1 there.
     """
-    body, popularity = encoded[:, :-1], encoded[:, -1:]
+    body, popularity = tf.split(encoded, [encoded.shape[1] - 1, 1], axis=1)
     square = tf.reduce_sum(body * body, axis=1, keepdims=True)
     lengthened = body * encoded.shape[1] ** 0.5
     return [body / (square + _TINY) ** 0.25, popularity, lengthened, tf.ones_like(popularity)]

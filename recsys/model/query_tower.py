@@ -67,8 +67,6 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
             present *= kept
         seen = self.sight(inputs["parts"]) * present[:, tf.newaxis]
         pooled = self._pool.windows(vectors, kinds, inputs["hours"], seen)
-        if training:
-            pooled = self._drop(pooled, training=True)
         last = tf.pad(vectors * present[..., tf.newaxis], [[0, 0], [1, 0], [0, 0]])[:, :-1]
         slots = inputs["slots"]
 
@@ -76,7 +74,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
             return tf.gather(tf.reshape(each, [-1, each.shape[-1]]), slots)
 
         return self._combine(
-            asked(pooled),
+            self._drop(asked(pooled), training=training),
             asked(last),
             asked(tf.reduce_sum(seen, axis=2)[..., tf.newaxis]),
             tf.gather(self._person(inputs, training), slots // tf.shape(kinds)[1]),

@@ -38,10 +38,8 @@ class CandidateSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
         `sample_weight` float32[P]. `met` int64[M, 2] pairs queries with candidates, no target of theirs, that they may
         not be answered with.
         """
-        barred = tf.scatter_nd(
-            met, tf.fill(tf.shape(met)[:1], _BARRED), [tf.shape(queries)[0], tf.shape(candidates)[0]]
-        )
-        corrected = tf.matmul(queries, candidates, transpose_b=True) - log_inclusion + barred
+        corrected = tf.matmul(queries, candidates, transpose_b=True) - log_inclusion
+        corrected = tf.tensor_scatter_nd_add(corrected, met, tf.fill(tf.shape(met)[:1], _BARRED))
         # The fused operation gives log-sum-exp, less the logit of a column; it is twice as fast as reduce_logsumexp.
         column = tf.math.unsorted_segment_max(targets, asked, tf.shape(queries)[0])
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=column, logits=corrected)
@@ -69,7 +67,6 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
         self.query_tower = QueryTower(config, sizes, ordered)
         self.item_tower = ItemTower(config, sizes, ordered)
         self.softmax = CandidateSoftmax(name="candidate_softmax")
-        self._dim = sizes.dim
 
     def compute_loss(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
         """Return the mean loss per unit of weight; 0 for a batch of windows without a target."""
@@ -78,7 +75,7 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
     def encode(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tuple[tf.Tensor, tf.Tensor]":
         """Return the queries float32[Q, D] and the candidates float32[N, D] of a batch."""
         vectors = self.item_tower(inputs["items"], training=training)
-        candidates, past = vectors[:, : self._dim], vectors[:, self._dim :]
+        candidates, past = tf.split(vectors, 2, axis=1)
         return self.query_tower.windows(with_history_vectors(inputs, past), training=training), candidates
 
     def loss_of(self, queries: "tf.Tensor", candidates: "tf.Tensor", inputs: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
