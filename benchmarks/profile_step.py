@@ -89,9 +89,10 @@ def _parts(
     config: ModelConfig, sizes: Sizes, first: "dict[str, tf.Tensor]", jit: bool
 ) -> dict[str, "Callable[[dict[str, tf.Tensor]], tf.Tensor]"]:
     model = TwoTower(config, sizes, ordered=True)
-    model.compute_loss(first)  # makes the weights
+    with tf.GradientTape() as made:
+        loss = model.compute_loss(first)  # makes the weights
     variables = model.trainable_variables
-    optimizer = Optimizer(variables, config.l2)
+    optimizer = Optimizer(variables, made.gradient(loss, variables), config.l2)
 
     def forward(inputs: "dict[str, tf.Tensor]") -> "tf.Tensor":
         return model.compute_loss(inputs, training=True)
@@ -107,7 +108,7 @@ def _parts(
         return loss
 
     return {
-        part.__name__: tf.function(part, reduce_retracing=True, jit_compile=jit) for part in (forward, gradients, step)
+        part.__name__: tf.function(part, reduce_retracing=True, jit_compile=jit, autograph=False) for part in (forward, gradients, step)
     }
 
 
