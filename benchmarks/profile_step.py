@@ -108,7 +108,8 @@ def _parts(
         return loss
 
     return {
-        part.__name__: tf.function(part, reduce_retracing=True, jit_compile=jit, autograph=False) for part in (forward, gradients, step)
+        part.__name__: tf.function(part, reduce_retracing=True, jit_compile=jit, autograph=False)
+        for part in (forward, gradients, step)
     }
 
 

@@ -2,7 +2,7 @@
 
 from recsys.evaluation.baselines import ItemKnn, Popularity, Random
 from recsys.evaluation.blend import BLEND_FILE, Blend, FittedBlend, HybridRecommender, read_blend
-from recsys.evaluation.coldstart import SegmentPopularity, curve, told
+from recsys.evaluation.coldstart import N_EVENTS, SegmentPopularity, against_popularity, curve, told
 from recsys.evaluation.components import Profiles
 from recsys.evaluation.content import ContentKnn
 from recsys.evaluation.covisitation import Covisitation
@@ -29,6 +29,7 @@ from recsys.evaluation.weighing import choose_blend
 
 __all__ = [
     "BLEND_FILE",
+    "N_EVENTS",
     "Blend",
     "ContentKnn",
     "Covisitation",
@@ -51,6 +52,7 @@ __all__ = [
     "TowerRecommender",
     "Towers",
     "accuracy_against",
+    "against_popularity",
     "choose_blend",
     "coldstart_curves",
     "curve",

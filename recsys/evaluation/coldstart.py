@@ -32,7 +32,7 @@ _METRICS = ("ndcg", "recall")
 class Point:
     """One model's mean at one number of told events, with its 95 % interval and its ratio to popularity's."""
 
-    window: Window
+    window: str
     n_events: int
     model: str
     metric: str
@@ -116,14 +116,35 @@ def curve(
     points: list[Point] = []
     for n_events in counts:
         shown, heldout = told(newcomers, window, n_events, max(counts))
-        values = {each.name: _values(each, heldout, k) for each in recommenders(shown)}
-        if "popularity" not in values:
-            raise ValueError(f"one recommender must be named 'popularity'; got {sorted(values)}")
-        for model, metrics in values.items():
-            for metric in _METRICS:
-                numbers = _numbers(metrics[metric], values["popularity"][metric], n_bootstrap, seed)
-                points.append(Point(window, n_events, model, f"{metric}_at_{k}", len(heldout.user_rows), *numbers))
+        points += against_popularity(recommenders(shown), heldout, window, n_events, k, n_bootstrap, seed)
     return points
+
+
+def against_popularity(
+    recommenders: Sequence[Recommender],
+    heldout: Heldout,
+    window: str,
+    n_events: int,
+    k: int = 10,
+    n_bootstrap: int = 1000,
+    seed: int = 5,
+) -> list[Point]:
+    """Return one point of a curve: nDCG@k and recall@k of every recommender; see `curve`."""
+    values = {each.name: _values(each, heldout, k) for each in recommenders}
+    if "popularity" not in values:
+        raise ValueError(f"one recommender must be named 'popularity'; got {sorted(values)}")
+    return [
+        Point(
+            window,
+            n_events,
+            model,
+            f"{metric}_at_{k}",
+            len(heldout.user_rows),
+            *_numbers(metrics[metric], values["popularity"][metric], n_bootstrap, seed),
+        )
+        for model, metrics in values.items()
+        for metric in _METRICS
+    ]
 
 
 def _values(recommender: Recommender, heldout: Heldout, k: int) -> dict[str, Floats]:

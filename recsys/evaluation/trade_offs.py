@@ -26,7 +26,7 @@ def coldstart_curves(points: Sequence[Point], metric: str = "ndcg_at_10") -> Fig
             )
         axes.set_xticks(range(len(counts)), [str(count) for count in counts])
         axes.set_ylim(bottom=0)
-        _style(axes, f"Newcomers, {window} events told", "events told", metric.replace("_at_", "@"))
+        _style(axes, f"Newcomers: {window} events told", "events told", metric.replace("_at_", "@"))
         axes.legend(frameon=False)
     return figure
 

@@ -24,7 +24,9 @@ class Optimizer:
     of any step, tell which variables are tables: those whose gradients are IndexedSlices.
     """
 
-    def __init__(self, variables: "Sequence[tf.Variable]", gradients: "Sequence[Gradient]", weight_decay: float) -> None:
+    def __init__(
+        self, variables: "Sequence[tf.Variable]", gradients: "Sequence[Gradient]", weight_decay: float
+    ) -> None:
         self._variables = list(variables)
         self._weight_decay = weight_decay
         tables = [place for place, gradient in enumerate(gradients) if isinstance(gradient, tf.IndexedSlices)]
