@@ -7,8 +7,10 @@ from pydantic import Field, ValidationError, field_validator
 from recsys.config.frozen import Frozen
 from recsys.space import Choice, Domain, FloatRange
 
-# Up to so many items 64 dimensions say as much as more; beyond, as many as keep a table within so many numbers.
-_LARGE, _MOST_NUMBERS = 20_000, 25_600_000
+# Dimensions of vectors of at most so many items: few are told apart by few, many cost too much. From 100,000 items on
+# a step costs the same whatever their number.
+_WIDTHS = ((20_000, 64), (50_000, 256), (99_999, 128))
+_NARROW = 64
 
 
 class ModelConfig(Frozen):
@@ -18,7 +20,7 @@ class ModelConfig(Frozen):
         default=0,
         ge=0,
         le=256,
-        description="width of vectors; 0: 64, above 20,000 items 256, above 100,000 128, above 200,000 64",
+        description="width of vectors; 0: 64, above 20,000 items 256, above 50,000 128, from 100,000 on 64",
     )
     history_length: int = Field(default=200, ge=1)
     task: Literal["auto", "next", "later", "any"] = Field(
@@ -52,8 +54,7 @@ class ModelConfig(Frozen):
 
     def width(self, n_items: int) -> int:
         """Return the dimension of vectors for a catalogue."""
-        wide = (width for width in (256, 128) if n_items > _LARGE and n_items * width <= _MOST_NUMBERS)
-        return self.dim or next(wide, 64)
+        return self.dim or next((width for most, width in _WIDTHS if n_items <= most), _NARROW)
 
 
 class TuningConfig(Frozen):

@@ -78,8 +78,8 @@ def test_a_float_range_holds_what_lies_between_its_edges(low: float, high: float
 
 
 def test_vectors_widen_with_the_catalogue_unless_a_width_is_given() -> None:
-    widths = [ModelConfig().width(n) for n in (100, 20_000, 20_001, 100_000, 100_001, 200_000, 200_001)]
-    assert widths == [64, 64, 256, 256, 128, 128, 64]
+    widths = [ModelConfig().width(n) for n in (100, 20_000, 20_001, 50_000, 50_001, 99_999, 100_000, 1_000_000)]
+    assert widths == [64, 64, 256, 256, 128, 128, 64, 64]
     assert ModelConfig(dim=32).width(50_000) == 32
     with pytest.raises(ValidationError, match="0 .by the catalogue. or 4 to 256"):
         ModelConfig(dim=3)
