@@ -15,7 +15,7 @@ from recsys.features import TRAIN, Dataset, Heldout
 
 _DAY_S = 86_400
 _KNN_BLOCK = 1024  # items whose similarities are computed at a time
-_TIE_SHARE = 1e-9  # popularity's weight in item-kNN: orders what no neighbour reaches, moves nothing else
+_TIE_SHARE = 1e-9  # popularity's weight beside evidence: orders what none reaches, moves nothing else
 
 
 class Random(ScoredRecommender):
@@ -51,29 +51,41 @@ class Popularity(ScoredRecommender):
         )
 
 
-class ItemKnn(ScoredRecommender):
+class LinearRecommender(ScoredRecommender):
+    """Sums a candidate's `weights` [n_items, n_items] from the items a user has.
+
+    Candidates that nothing leads to follow by popularity, so a user without history gets the popular items.
+    """
+
+    def __init__(self, dataset: Dataset, recommendable: NDArray[np.bool_], split: int, weights: csr_array) -> None:
+        super().__init__(recommendable)
+        counts = item_counts(dataset, split)
+        self._tie_break = counts * (_TIE_SHARE / max(int(counts.max(initial=0)), 1))
+        self._weights = weights
+
+    def _scorer(self, heldout: Heldout) -> Scorer:
+        def score(block: slice) -> Scores:
+            result: Scores = (self._profile(heldout, block) @ self._weights).toarray() + self._tie_break
+            return result
+
+        return score
+
+    def _profile(self, heldout: Heldout, block: slice) -> csr_array:
+        """Return float[len(block), n_items]: how much each of a user's items counts."""
+        return csr_array(heldout.seen[block.start : block.stop]).astype(np.float64)
+
+
+class ItemKnn(LinearRecommender):
     """Sums a candidate's cosines to those of its nearest neighbours that the user has.
 
     Cosine of columns of the binary user-item matrix; the neighbourhood is the candidate's (Sarwar et al. 2001), which
-    is far better than that of the user's items. Candidates without such a neighbour follow by popularity, so a user
-    without history gets the popular items.
+    is far better than that of the user's items.
     """
 
     name = "item_knn"
 
     def __init__(self, dataset: Dataset, recommendable: NDArray[np.bool_], split: int, n_neighbours: int) -> None:
-        super().__init__(recommendable)
-        counts = item_counts(dataset, split)
-        self._tie_break = counts * (_TIE_SHARE / max(int(counts.max(initial=0)), 1))
-        self._neighbours = neighbour_weights(dataset, split, n_neighbours)
-
-    def _scorer(self, heldout: Heldout) -> Scorer:
-        def score(block: slice) -> Scores:
-            profile = csr_array(heldout.seen[block.start : block.stop]).astype(np.float64)
-            result: Scores = (profile @ self._neighbours).toarray() + self._tie_break
-            return result
-
-        return score
+        super().__init__(dataset, recommendable, split, neighbour_weights(dataset, split, n_neighbours))
 
 
 def item_counts(dataset: Dataset, split: int, since: int | None = None) -> NDArray[np.int64]:

@@ -4,35 +4,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
-from recsys.evaluation.baselines import consumption, item_counts
-from recsys.evaluation.recommender import ScoredRecommender, Scorer
-from recsys.evaluation.topk import Scores
-from recsys.features import Dataset, Heldout
+from recsys.evaluation.baselines import LinearRecommender, consumption
+from recsys.features import Dataset
 
 # Between counting users and events alike; between plain counts and cosines. Chosen on the validation users of two
 # catalogues (Gowalla, Amazon Beauty), where it ranks better than item-kNN: nDCG .122 against .103, .048 against .039.
 _USER_POWER, _OWN_POWER, _CANDIDATE_POWER = 0.75, 0.5, 0.25
 _BLOCK = 1024  # rows at a time
-_TIE_SHARE = 1e-9  # popularity's weight: orders what nothing leads to, moves nothing else
 
 
-class GraphFilter(ScoredRecommender):
-    """Sums a candidate's filter weights from the items a user has; what nothing leads to follows by popularity."""
+class GraphFilter(LinearRecommender):
+    """Sums a candidate's filter weights from the items a user has."""
 
     name = "graph_filter"
 
     def __init__(self, dataset: Dataset, recommendable: NDArray[np.bool_], split: int) -> None:
-        super().__init__(recommendable)
-        counts = item_counts(dataset, split)
-        self._tie_break = counts * (_TIE_SHARE / max(int(counts.max(initial=0)), 1))
-        self._weights = filter_weights(consumption(dataset, split), counts.size)
-
-    def _scorer(self, heldout: Heldout) -> Scorer:
-        def score(block: slice) -> Scores:
-            profile = csr_array(heldout.seen[block.start : block.stop].astype(np.float32))
-            return np.asarray((profile @ self._weights).toarray() + self._tie_break, np.float64)
-
-        return score
+        matrix = consumption(dataset, split)
+        super().__init__(dataset, recommendable, split, filter_weights(matrix, matrix.shape[1]))
 
 
 def filter_weights(matrix: csr_array, per_row: int) -> csr_array:

@@ -39,12 +39,8 @@ class Towers(Protocol):
         """float32[n_items, d] in the same order: what the items say in a history."""
         ...
 
-    def encode_items(self, items: ItemArrays) -> NDArray[np.float32]:
-        """Return float32[n_items, d] for any catalogue under the towers' own spec."""
-        ...
-
-    def encode_history(self, items: ItemArrays) -> NDArray[np.float32]:
-        """Return the history vectors float32[n_items, d] of any catalogue under the towers' own spec."""
+    def encode_items(self, items: ItemArrays) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return item and history vectors, float32[n_items, d] each, of any catalogue under the towers' own spec."""
         ...
 
     def query_vectors(
@@ -115,9 +111,8 @@ class TowerRecommender(ScoredRecommender):
         super().__init__(recommendable)
         self.name = name
         self._dataset, self._towers = dataset, towers
-        items = dataset.items
-        self._vectors = np.asarray(towers.encode_items(items) if encode else towers.item_vectors)
-        self._past = np.asarray(towers.encode_history(items) if encode else towers.history_vectors)
+        vectors = towers.encode_items(dataset.items) if encode else (towers.item_vectors, towers.history_vectors)
+        self._vectors, self._past = map(np.asarray, vectors)
         if self._vectors.shape[0] != recommendable.size:
             raise ValueError(
                 f"item_vectors must have {recommendable.size} rows (items of the dataset); "

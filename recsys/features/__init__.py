@@ -6,6 +6,7 @@ from recsys.features.cases import case_dataset
 from recsys.features.content import content_vectors
 from recsys.features.dataset import Dataset, EventArrays, ItemArrays, UserArrays
 from recsys.features.encode import encode_items, encode_users
+from recsys.features.followers import followers
 from recsys.features.heldout import Heldout, heldout
 from recsys.features.histories import HistoryBatch, context_of, histories
 from recsys.features.protocols import GIVEN
@@ -37,6 +38,7 @@ __all__ = [
     "context_of",
     "encode_items",
     "encode_users",
+    "followers",
     "frames_to_dataset",
     "heldout",
     "histories",

@@ -43,8 +43,8 @@ def export_towers(model: TwoTower, sizes: Sizes, items: ItemArrays, vectors: NDA
     towers = ExportedTowers.load(folder)
     probes = _probes(sizes)
     _compare("query", towers.query(probes), model.query_tower(probes).numpy())
-    _compare("item", towers.encode_items(items), vectors[:, : sizes.dim])
-    _compare("item", towers.encode_history(items), vectors[:, sizes.dim :])
+    for found, half in zip(towers.encode_items(items), np.split(vectors, 2, axis=1), strict=True):
+        _compare("item", found, half)
 
 
 @contextmanager

@@ -68,13 +68,13 @@ class ExportedTowers:
         """
         return _run(self._query, self._query_names, {**(inputs or {}), **arrays}, self.dim)
 
-    def encode_items(self, items: ItemArrays, batch: int = 4096) -> NDArray[np.float32]:
-        """Return item vectors [N, D] of all rows of item arrays, known to training or not."""
-        return self._encoded(items, batch)[:, : self.dim]
-
-    def encode_history(self, items: ItemArrays, batch: int = 4096) -> NDArray[np.float32]:
-        """Return history vectors [N, D] of all rows of item arrays, known to training or not."""
-        return self._encoded(items, batch)[:, self.dim :]
+    def encode_items(self, items: ItemArrays, batch: int = 4096) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return item and history vectors, [N, D] each, of all rows of item arrays, known to training or not."""
+        result = np.empty((len(items.ids), 2 * self.dim), np.float32)
+        for start in range(0, len(result), batch):
+            rows = slice(start, start + batch)
+            result[rows] = _run(self._item, self._item_names, item_inputs(items, rows), 2 * self.dim)
+        return result[:, : self.dim], result[:, self.dim :]
 
     def query_vectors(
         self,
@@ -100,13 +100,6 @@ class ExportedTowers:
             )
             history = inputs.pop("history")
             result[part] = self.query(inputs, history_vectors=padded[history])
-        return result
-
-    def _encoded(self, items: ItemArrays, batch: int) -> NDArray[np.float32]:
-        result = np.empty((len(items.ids), 2 * self.dim), np.float32)
-        for start in range(0, len(result), batch):
-            rows = slice(start, start + batch)
-            result[rows] = _run(self._item, self._item_names, item_inputs(items, rows), 2 * self.dim)
         return result
 
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from sklearn.preprocessing import normalize
 from sklearn.utils.extmath import randomized_svd
 
-from recsys.features import Dataset, inverse_power
+from recsys.features import Dataset, followers, inverse_power
 from recsys.model.examples import Examples, Task
 
 _REACH = 8  # events back that count as having led to one; the k-th counts 1 / k
@@ -29,15 +29,20 @@ def starting_vectors(dataset: Dataset, examples: Examples, task: Task, dim: int,
     grows with the item's events. Popularity stands in the last dimension instead: the centred logarithm of an item's
     events beside 1 in each history vector. Beyond the matrix's rank, dimensions are zero.
     """
-    any_order = task == "any"
-    matrix = _meetings(dataset, examples) if any_order else _followers(dataset, examples)
+    any_order, n_items = task == "any", len(dataset.items.ids)
+    users = np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets))
+    items = np.asarray(dataset.events.item)[examples.positions]
+    if any_order:
+        matrix = _meetings(users, items, (len(examples.offsets) - 1, n_items))
+    else:
+        matrix = followers(users, items, n_items, min(_REACH, max(1, _MOST_PAIRS // max(1, len(items)))))
     rows, columns = (np.asarray(matrix.sum(axis=axis), np.float64).ravel() for axis in (1, 0))
     row_power, column_power = _BALANCE if any_order else (0.5, 0.5)
     balanced = csr_array(matrix)
     balanced.data *= np.repeat(inverse_power(rows, row_power), np.diff(matrix.indptr)).astype(np.float32)
     balanced.data *= inverse_power(columns, column_power).astype(np.float32)[matrix.indices]
     rank = min(dim - 1, min(balanced.shape) - 1)
-    start = np.zeros((len(dataset.items.ids), dim if any_order else 2 * dim), np.float32)
+    start = np.zeros((n_items, dim if any_order else 2 * dim), np.float32)
     if rank < 1:
         return start
     left, sizes, right = randomized_svd(balanced, rank, n_iter=_N_ITERATIONS, random_state=seed)
@@ -63,26 +68,8 @@ def _typical(vectors: NDArray[np.float32], dim: int) -> np.float32:
     return np.float32(np.sqrt(dim) / norms[norms > 0].mean()) if norms.any() else np.float32(1.0)
 
 
-def _meetings(dataset: Dataset, examples: Examples) -> csr_array:
-    users = np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets))
-    shape = (len(examples.offsets) - 1, len(dataset.items.ids))
-    matrix = csr_array((np.ones(len(users), np.float32), (users, _items(dataset, examples))), shape=shape)
+def _meetings(users: NDArray[np.integer], items: NDArray[np.integer], shape: tuple[int, int]) -> csr_array:
+    matrix = csr_array((np.ones(len(users), np.float32), (users, items)), shape=shape)
     matrix.sum_duplicates()
     matrix.data[:] = 1.0
     return matrix
-
-
-def _followers(dataset: Dataset, examples: Examples) -> csr_array:
-    items, n_items = _items(dataset, examples), len(dataset.items.ids)
-    users = np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets))
-    total = csr_array((n_items, n_items), dtype=np.float32)
-    reach = min(_REACH, max(1, _MOST_PAIRS // max(1, len(items))), len(items) - 1)
-    for back in range(1, reach + 1):
-        same = users[back:] == users[:-back]
-        pairs = (items[:-back][same], items[back:][same])
-        total = total + csr_array((np.full(same.sum(), 1.0 / back, np.float32), pairs), shape=(n_items, n_items))
-    return csr_array(total)
-
-
-def _items(dataset: Dataset, examples: Examples) -> NDArray[np.int32]:
-    return np.asarray(dataset.events.item)[examples.positions]

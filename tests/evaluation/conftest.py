@@ -68,11 +68,8 @@ class OracleTowers:
         self.dataset, self.split = dataset, split
         self.item_vectors = self.history_vectors = np.eye(len(dataset.items.ids), dtype=np.float32)
 
-    def encode_history(self, items: SimpleNamespace) -> NDArray[np.float32]:
-        return self.history_vectors
-
-    def encode_items(self, items: SimpleNamespace) -> NDArray[np.float32]:
-        return self.item_vectors
+    def encode_items(self, items: SimpleNamespace) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return self.item_vectors, self.history_vectors
 
     def query_vectors(self, dataset, history_vectors, user_rows, history_end, query_time, device):  # type: ignore[no-untyped-def]
         events = self.dataset.events

@@ -28,16 +28,13 @@ class _ByCategory:
 
     def __init__(self, dataset: Dataset) -> None:
         self.n_codes = len(dataset.spec.category_vocab) + 1
-        self.item_vectors = self.history_vectors = self.encode_items(dataset.items)
+        self.item_vectors, self.history_vectors = self.encode_items(dataset.items)
 
-    def encode_history(self, items: ItemArrays) -> NDArray[np.float32]:
-        return self.encode_items(items)
-
-    def encode_items(self, items: ItemArrays) -> NDArray[np.float32]:
+    def encode_items(self, items: ItemArrays) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         vectors = np.zeros((len(items.ids), self.n_codes), np.float32)
         np.put_along_axis(vectors, np.asarray(items.categories).astype(np.int64), 1.0, axis=1)
         vectors[:, 0] = 0.0
-        return vectors
+        return vectors, vectors
 
     def query_vectors(
         self, dataset: Dataset, history_vectors: Any, user_rows: Any, history_end: Any, query_time: Any, device: Any

@@ -120,7 +120,7 @@ def test_an_older_champion_is_measured_on_the_same_users(
     towers = oracle(world)
     encoded = towers.item_vectors
     towers.item_vectors = np.zeros((2, 6), np.float32)  # the champion's own catalogue was smaller
-    towers.encode_items = lambda items: encoded
+    towers.encode_items = lambda items: (encoded, encoded)
     result = evaluate_champion(CONFIG, world, None, None, towers)  # type: ignore[arg-type]
     assert result.name == "champion"
     assert result.per_user == pytest.approx(np.ones(5))

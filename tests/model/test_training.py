@@ -60,7 +60,7 @@ def test_exported_item_tower_encodes_the_catalogue(
 ) -> None:
     towers = ExportedTowers.load(trained[1])
     assert towers.item_vectors.dtype == np.float32
-    assert np.allclose(towers.encode_items(world.items), towers.item_vectors, atol=1e-4)
+    assert np.allclose(towers.encode_items(world.items)[0], towers.item_vectors, atol=1e-4)
 
 
 def test_unknown_ids_and_empty_histories_give_finite_vectors(
@@ -70,7 +70,7 @@ def test_unknown_ids_and_empty_histories_give_finite_vectors(
     unknown = {
         name: np.zeros_like(getattr(world.items, name)) for name in ("vocab", "categories", "creator", "language")
     }
-    assert np.isfinite(towers.encode_items(replace(world.items, **unknown))).all()
+    assert np.isfinite(towers.encode_items(replace(world.items, **unknown))[0]).all()
     start = world.events.offsets[:3]
     inputs = query_inputs(world, np.arange(3), start, np.zeros(3, int), np.zeros(3, int), towers.history_length)
     inputs["user"][:] = inputs["demographics"][:] = 0

@@ -136,7 +136,7 @@ def write_towers(folder: Path, dataset: Dataset) -> None:
         onnx.save(model, folder / f"{name}.onnx")
     for name in ("item_vectors", "history_vectors"):
         np.save(folder / f"{name}.npy", np.zeros((len(dataset.items.ids), DIM), np.float32))
-    vectors = ExportedTowers.load(folder).encode_items(dataset.items)
+    vectors, _ = ExportedTowers.load(folder).encode_items(dataset.items)
     for name in ("item_vectors", "history_vectors"):
         np.save(folder / f"{name}.npy", vectors)
 
