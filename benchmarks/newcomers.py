@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys import pipeline
 from recsys.config import Config, EvaluationConfig, FeaturesConfig, MovieLensSource
@@ -70,6 +71,20 @@ def load(state: Path | None = None, seed: int = SEED) -> Newcomers:
     towers = ExportedTowers.load(_towers(config, train, seed))
     parts = [newcomers_of(config.features, train, interactions, users, chosen) for chosen in (dev, test)]
     return Newcomers(config, train, *parts, towers)
+
+
+def labels(people: Dataset, row: int) -> dict[str, str]:
+    """Return a user's demographics, as far as they are known."""
+    codes = people.users.demographics[row].tolist()
+    vocabularies = people.spec.demographic_vocabs.items()
+    return {name: vocabulary[code - 1] for code, (name, vocabulary) in zip(codes, vocabularies, strict=True) if code}
+
+
+def standard(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each row's scores in standard deviations from its mean."""
+    centred = scores - scores.mean(axis=1, keepdims=True)
+    spread: NDArray[np.float64] = np.maximum(centred.std(axis=1, keepdims=True), 1e-12)
+    return np.asarray(centred / spread)
 
 
 def _tables(config: Config) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:

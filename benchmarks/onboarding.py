@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import typer
-from newcomers import ROOT, load
+from newcomers import ROOT, labels, load, standard
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -93,8 +93,8 @@ def _scores(
     trained: Dataset, people: Dataset, towers: ExportedTowers, onboarding: Onboarding, told: Replies
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the towers' and the answers' scores, float64[n, n_items], standardised over the catalogue."""
-    liked = np.array([onboarding.liked(each, _labels(people, row)) for row, each in enumerate(told)])
-    return _standard(_tower_scores(trained, people, towers, told)), _standard(liked)
+    liked = np.array([onboarding.liked(each, labels(people, row)) for row, each in enumerate(told)])
+    return standard(_tower_scores(trained, people, towers, told)), standard(liked)
 
 
 def _tower_scores(trained: Dataset, people: Dataset, towers: ExportedTowers, told: Replies) -> NDArray[np.float64]:
@@ -122,9 +122,9 @@ def _tower_scores(trained: Dataset, people: Dataset, towers: ExportedTowers, tol
 
 def _adaptive(onboarding: Onboarding, people: Dataset, row: int, truth: dict[bool, NDArray[np.bool_]]) -> Answers:
     replies: list[tuple[str, str]] = []
-    labels = _labels(people, row)
+    own = labels(people, row)
     while len(replies) < max(COUNTS):
-        item = onboarding.next_questions(replies, labels)[0].item_id
+        item = onboarding.next_questions(replies, own)[0].item_id
         replies.append((item, _reply(people, item, row, truth)))
     return replies
 
@@ -149,12 +149,6 @@ def _asked(trained: Dataset, arms: dict[str, Replies], n: int) -> NDArray[np.boo
     return result
 
 
-def _labels(people: Dataset, row: int) -> dict[str, str]:
-    codes = people.users.demographics[row].tolist()
-    vocabularies = people.spec.demographic_vocabs.items()
-    return {name: vocabulary[code - 1] for code, (name, vocabulary) in zip(codes, vocabularies, strict=True) if code}
-
-
 def _matrix(dataset: Dataset, positive: bool) -> NDArray[np.bool_]:
     result = np.zeros((len(dataset.users.ids), len(dataset.items.ids)), bool)
     users = np.repeat(np.arange(len(result)), np.diff(dataset.events.offsets))
@@ -165,11 +159,6 @@ def _matrix(dataset: Dataset, positive: bool) -> NDArray[np.bool_]:
 
 def _most_known(dataset: Dataset) -> NDArray[np.int64]:
     return np.argsort(-np.bincount(dataset.events.item, minlength=len(dataset.items.ids)), kind="stable")
-
-
-def _standard(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    centred = scores - scores.mean(axis=1, keepdims=True)
-    return centred / centred.std(axis=1, keepdims=True)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,9 @@ class OnboardingConfig(Frozen):
     max_targets: int = Field(default=5000, ge=1, description="most liked items whose chance to be liked is predicted")
     n_hot: int = Field(default=600, ge=10, description="most liked items that a question's worth is computed on")
     taste_weight: float = Field(default=2.0, ge=0, description="weight of the answers' posterior beside the towers")
+    prior_weight: float = Field(
+        default=0.5, ge=0, description="weight beside the towers of what people alike turn to, before any answer"
+    )
 
 
 class IndexConfig(Frozen):

@@ -37,7 +37,7 @@ def run(config: Config, start: str | None, end: str | None, run_name: str, say: 
 
 def show(config: Config) -> None:
     """Print the champion's table against its baselines, and lists for a known and a brand-new user."""
-    from recsys.serving import BundleRecommender
+    from recsys.serving import BundleRecommender, NewcomerRecommender
 
     champion = champion_of(config)
     console = Console()
@@ -53,7 +53,8 @@ def show(config: Config) -> None:
     print_list(console, f"a known user ({warm[:8]}…)", recommender.recommend(warm, 10))
     newcomer = recommender.example_demographics()
     told = ", ".join(f"{name} {value}" for name, value in newcomer.items()) or "nothing known"
-    print_list(console, f"a brand-new user ({told})", recommender.recommend(None, 10, demographics=newcomer))
+    newcomers = NewcomerRecommender(recommender, config.onboarding)
+    print_list(console, f"a brand-new user ({told})", newcomers.recommend((), 10, newcomer))
 
 
 def print_report(report: dict[str, Any]) -> None:  # Any: a backtest's metrics.json
@@ -73,13 +74,15 @@ def print_recommendations(config: Config, user: str | None, k: int) -> None:
     import polars as pl
 
     from recsys.data import load_key, pseudonymise
-    from recsys.serving import BundleRecommender
+    from recsys.serving import BundleRecommender, NewcomerRecommender
 
     champion = champion_of(config)
     recommender = BundleRecommender.open(champion.bundle, champion.index, config.rerank)
-    hidden = pseudonymise(pl.Series([user]), load_key(config))[0] if user is not None else None
-    who = "a newcomer" if hidden is None else f"user {hidden[:8]}…"
-    print_list(Console(), who, recommender.recommend(hidden, k))
+    if user is None:
+        print_list(Console(), "a newcomer", NewcomerRecommender(recommender, config.onboarding).recommend((), k))
+        return
+    hidden = pseudonymise(pl.Series([user]), load_key(config))[0]
+    print_list(Console(), f"user {hidden[:8]}…", recommender.recommend(hidden, k))
 
 
 def champion_of(config: Config) -> Any:  # Any: Champion, imported where it is needed

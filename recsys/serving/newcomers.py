@@ -1,17 +1,22 @@
-"""Newcomers served: questions, and lists from the towers and the answers together."""
+"""Newcomers served: questions, and lists from the towers and from the taste of people alike together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from recsys.config import OnboardingConfig
 from recsys.serving.onboarding import Answers, Onboarding, Question
 from recsys.serving.recommender import BundleRecommender, Recommendation
+from recsys.serving.requests import HistoryEvent
 
+_NO_LIKE = ("dislike", "impression")
 _EVENTS = {"like": "like", "dislike": "dislike"}  # not to know an item is no event: it may well be recommended
 
 
 class NewcomerRecommender:
-    """Asks newcomers and folds their answers in at once: likes are a history to the towers, all answers a taste."""
+    """Asks newcomers and folds their answers in at once: likes are a history to the towers, all answers a taste.
+
+    Before any answer the taste is that of people of the same demographics; a newcomer's own events soon outweigh it.
+    """
 
     def __init__(self, recommender: BundleRecommender, config: OnboardingConfig | None = None) -> None:
         self._recommender = recommender
@@ -25,17 +30,22 @@ class NewcomerRecommender:
         return self._onboarding.next_questions(answers, demographics, n)
 
     def recommend(
-        self, answers: Answers, k: int, demographics: Mapping[str, str] | None = None
+        self,
+        answers: Answers,
+        k: int,
+        demographics: Mapping[str, str] | None = None,
+        history: Sequence[HistoryEvent] = (),
     ) -> list[Recommendation]:
-        """Return up to k items after answers, of which liked and disliked items are left out.
+        """Return up to k items after answers and events `(item_id, event, time)`, without what those are about.
 
-        Raises DataError for an unknown item or answer, or an item answered twice.
+        Raises DataError for an unknown item, event or answer, or an item answered twice.
         """
-        taste = self._onboarding.evidence(answers, demographics)
+        events = [item for item, event, _ in history if event not in _NO_LIKE]
+        taste = self._onboarding.evidence(answers, demographics, events)
         start = datetime.fromtimestamp(self._recommender.last_second(), UTC) - timedelta(seconds=len(answers))
-        history = [
+        answered = [
             (item, _EVENTS[answer], start + timedelta(seconds=place))
             for place, (item, answer) in enumerate(answers)
             if answer in _EVENTS
         ]
-        return self._recommender.recommend(None, k, demographics, history=history, taste=taste)
+        return self._recommender.recommend(None, k, demographics, history=[*answered, *history], taste=taste)

@@ -21,6 +21,7 @@ from recsys.serving.taste import ANSWERS, Answer, Floats, Rows, Taste, TastePrio
 Answers = Sequence[tuple[str, Answer]]
 _LIST = 10  # items of the list whose worth a question is to raise
 _RARE = 0.005  # no answer is impossible: a linear prediction may leave [0, 1]
+_PER_EVENT = 4.0  # events outweigh taste: each takes this share more of its weight (chosen on newcomers of `dev`)
 _CACHED = 4096  # tastes of a segment after answers; the first questions are the same for many
 
 
@@ -72,18 +73,31 @@ class Onboarding:
         chosen = self._diverse(open_, worth, asked, n)
         return [self._question(place, familiarity) for place in chosen]
 
-    def liked(self, answers: Answers = (), demographics: Mapping[str, str] | None = None) -> Floats:
-        """Return float64[n_items]: the chance that the newcomer likes each item; NaN where nothing is known of it."""
-        told = self._checked(answers)
+    def liked(
+        self, answers: Answers = (), demographics: Mapping[str, str] | None = None, events: Sequence[str] = ()
+    ) -> Floats:
+        """Return float64[n_items]: the chance that the newcomer likes each item; NaN where nothing is known of it.
+
+        `events` are the items of a newcomer's own events, which count as liked unless an answer says otherwise.
+        """
+        own: dict[int, Answer] = {self._rows[item]: "like" for item in events if item in self._rows}
+        told = own | self._checked(answers)
         result = np.full(len(self._ids), np.nan)
         result[self._prior.targets] = self._prior.liked(self._codes(demographics, tuple(self._vocabularies)), told)
         return result
 
-    def evidence(self, answers: Answers = (), demographics: Mapping[str, str] | None = None) -> Floats:
-        """Return float64[n_items] to add to standardised scores: the weighed, standardised chance of a like."""
-        liked = self.liked(answers, demographics)
+    def evidence(
+        self, answers: Answers = (), demographics: Mapping[str, str] | None = None, events: Sequence[str] = ()
+    ) -> Floats:
+        """Return float64[n_items] to add to standardised scores: the weighed, standardised chance of a like.
+
+        With n events of a newcomer's own the weight is divided by 1 + 4 n: the towers know more of events.
+        """
+        liked = self.liked(answers, demographics, events)
         liked = np.where(np.isnan(liked), np.nanmin(liked), liked)
-        result: Floats = self._config.taste_weight * (liked - liked.mean()) / max(float(liked.std()), 1e-12)
+        weight = self._config.taste_weight if answers else self._config.prior_weight
+        weight /= 1 + _PER_EVENT * len(events)
+        result: Floats = weight * (liked - liked.mean()) / max(float(liked.std()), 1e-12)
         return result
 
     def _segment_taste(self, codes: tuple[int, ...], told: tuple[tuple[int, Answer], ...]) -> tuple[Taste, Floats]:
