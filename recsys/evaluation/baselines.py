@@ -7,14 +7,14 @@ users is their history and nothing more: nobody is fitted on it.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, csr_matrix, vstack
+from scipy.sparse import csr_array
 
+from recsys.evaluation.links import links
 from recsys.evaluation.recommender import ScoredRecommender, Scorer, recommendable_items, split_interval
-from recsys.evaluation.topk import Scores, top_k
+from recsys.evaluation.topk import Scores
 from recsys.features import TRAIN, Dataset, Heldout
 
 _DAY_S = 86_400
-_KNN_BLOCK = 1024  # items whose similarities are computed at a time
 _TIE_SHARE = 1e-9  # popularity's weight beside evidence: orders what none reaches, moves nothing else
 
 
@@ -133,28 +133,6 @@ def consumption(dataset: Dataset, split: int) -> csr_array:
 
 def neighbour_weights(dataset: Dataset, split: int, n_neighbours: int) -> csr_array:
     """Return float64[n_items, n_items]: column j holds the cosines of item j's nearest neighbours to it."""
-    return csr_array(_nearest(consumption(dataset, split), n_neighbours).T)
-
-
-def _nearest(matrix: csr_array, n_neighbours: int) -> csr_matrix:
-    """Return the item-item cosines [n_items, n_items]; row i keeps the nearest neighbours of item i."""
-    norms = np.sqrt(matrix.sum(axis=0))
-    unit = matrix.multiply(1.0 / np.maximum(norms, 1.0)).tocsr()
-    transposed = unit.T.tocsr()
-    n_items = unit.shape[1]
-    blocks = [
-        _keep_nearest((transposed[start : start + _KNN_BLOCK] @ unit).toarray(), start, n_neighbours)
-        for start in range(0, n_items, _KNN_BLOCK)
-    ]
-    return csr_matrix(vstack(blocks))
-
-
-def _keep_nearest(similarity: Scores, start: int, n_neighbours: int) -> csr_matrix:
-    rows = np.arange(similarity.shape[0])
-    similarity[rows, rows + start] = 0.0
-    if n_neighbours < similarity.shape[1]:
-        kept = top_k(similarity, n_neighbours)
-        pruned = np.zeros_like(similarity)
-        np.put_along_axis(pruned, kept, np.take_along_axis(similarity, kept, axis=1), axis=1)
-        similarity = pruned
-    return csr_matrix(similarity)
+    matrix = consumption(dataset, split)
+    unit = matrix.multiply(1.0 / np.maximum(np.sqrt(matrix.sum(axis=0)), 1.0)).tocsr()
+    return csr_array(links(csr_array(unit.T), unit, n_neighbours).T)

@@ -16,7 +16,8 @@ from recsys.config import BlendConfig
 from recsys.evaluation.baselines import consumption, item_counts
 from recsys.evaluation.covisitation import STEPS, follower_weights, recent_weights
 from recsys.evaluation.ease import ease_weights
-from recsys.evaluation.graph_filter import filter_weights, largest_of_each_row
+from recsys.evaluation.graph_filter import filter_weights
+from recsys.evaluation.links import largest_of_each_row
 from recsys.features import Dataset, Heldout, histories
 
 ITEM_ITEM, COVISITATION, POPULARITY, RECENT = "item_item", "covisitation", "popularity", "recent_popularity"
