@@ -142,8 +142,8 @@ class Trainer:
         loss = float(self._step(inputs, tf.constant(rate, tf.float32)))
         if not math.isfinite(loss):
             raise TrainingError(
-                f"the loss is {loss} at step {self._n_steps} (epoch {epoch}) with model.learning_rate = "
-                f"{self._config.learning_rate}; lower the learning rate, or look for infinite features"
+                f"the loss is {loss} at step {self._n_steps} (epoch {epoch}) and learning rate {rate:.3g}, of "
+                f"model.learning_rate = {self._config.learning_rate}; lower that, or look for infinite features"
             )
         return loss
 
