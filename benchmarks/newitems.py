@@ -42,6 +42,8 @@ _K, _NEIGHBOURS = 20, 100
 def main(
     out: Annotated[Path, typer.Option(help="folder of the results")] = ROOT / "state" / "benchmarks",
     seed: Annotated[int, typer.Option(help="seed of the trainings")] = 11,
+    counts: Annotated[list[int] | None, typer.Option(help="likes told; default: the curve's")] = None,
+    min_item_events: Annotated[int, typer.Option(help="likes from which a film has an id of its own")] = 3,
 ) -> None:
     """Measure every point and write the figures."""
     prepare("v4")
@@ -51,11 +53,12 @@ def main(
         update={
             "storage": str(ROOT / config.storage),
             "backtest": config.backtest.model_copy(update=changes),
+            "features": config.features.model_copy(update={"min_item_events": min_item_events}),
             "model": config.model.model_copy(update={"seed": seed}),
         }
     )
     points = []
-    for n_events in N_EVENTS:
+    for n_events in counts or N_EVENTS:
         dataset, new = _told(config, n_events)
         folder = out / "newitems" / str(n_events)
         train(config, dataset, folder, lambda epoch, record: print(epoch, record, flush=True))
