@@ -43,7 +43,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the results")] = ROOT / "state" / "benchmarks",
     seed: Annotated[int, typer.Option(help="seed of the trainings")] = 11,
     counts: Annotated[list[int] | None, typer.Option(help="likes told; default: the curve's")] = None,
-    min_item_events: Annotated[int, typer.Option(help="likes from which a film has an id of its own")] = 3,
+    min_item_events: Annotated[int, typer.Option(help="likes from which a film has an id of its own")] = 1,
 ) -> None:
     """Measure every point and write the figures."""
     prepare("v4")
