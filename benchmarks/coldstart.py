@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import typer
-from newcomers import ROOT, labels, load, standard
+from newcomers import ROOT, labels, load
 from numpy.typing import NDArray
 
 from recsys.evaluation import (
@@ -29,6 +29,7 @@ from recsys.evaluation.recommender import Scorer
 from recsys.features import Dataset, Heldout
 from recsys.model import ExportedTowers
 from recsys.serving import Onboarding
+from recsys.serving.taste import standardised
 
 _ALL = 3  # counts every split of the training set: newcomers come after it
 app = typer.Typer(add_completion=False)
@@ -49,7 +50,7 @@ class Newcomer(TowerRecommender):
         def score(block: slice) -> NDArray[np.float64]:
             asked = zip(heldout.user_rows[block], heldout.history_end[block], strict=True)
             taste = np.array([self._taste(int(row), int(end)) for row, end in asked])
-            return standard(np.asarray(towers(block), np.float64)) + taste
+            return standardised(np.asarray(towers(block), np.float64)) + taste
 
         return score
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from recsys import pipeline
 from recsys.config import Config, EvaluationConfig, FeaturesConfig, MovieLensSource
@@ -78,13 +77,6 @@ def labels(people: Dataset, row: int) -> dict[str, str]:
     codes = people.users.demographics[row].tolist()
     vocabularies = people.spec.demographic_vocabs.items()
     return {name: vocabulary[code - 1] for code, (name, vocabulary) in zip(codes, vocabularies, strict=True) if code}
-
-
-def standard(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each row's scores in standard deviations from its mean."""
-    centred = scores - scores.mean(axis=1, keepdims=True)
-    spread: NDArray[np.float64] = np.maximum(centred.std(axis=1, keepdims=True), 1e-12)
-    return np.asarray(centred / spread)
 
 
 def _tables(config: Config) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:

@@ -9,6 +9,7 @@ films are alike, as all have been told equally often; segment popularity knows w
 """
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +33,7 @@ from recsys.evaluation import (
     against_popularity,
     coldstart_curves,
 )
-from recsys.features import GIVEN, TEST, TRAIN, VALIDATION, Dataset, case_dataset, heldout
+from recsys.features import GIVEN, TEST, TRAIN, VALIDATION, Dataset, case_dataset, heldout, without_test
 from recsys.model import ExportedTowers, train
 from recsys.schema import ITEM_ID, TIMESTAMP, USER_ID
 
@@ -47,12 +48,11 @@ def main(
 ) -> None:
     """Measure every point and write the figures."""
     prepare("v4")
+    os.chdir(ROOT)
     config = load_config(ROOT / "benchmarks" / "v4.toml")
-    changes = {"protocol": "files", "train": "", "test": "given"}
     config = config.model_copy(
         update={
-            "storage": str(ROOT / config.storage),
-            "backtest": config.backtest.model_copy(update=changes),
+            "backtest": config.backtest.model_copy(update={"protocol": "files"}),
             "features": config.features.model_copy(update={"min_item_events": min_item_events}),
             "model": config.model.model_copy(update={"seed": seed}),
         }
@@ -68,10 +68,11 @@ def main(
             ContentKnn(dataset, new),
             ItemKnn(dataset, new, TEST, _NEIGHBOURS),
             Popularity(dataset, new, TEST),
-            SegmentPopularity(_before_test(dataset), dataset, new),
+            SegmentPopularity(without_test(dataset), dataset, new),
         ]
-        points += against_popularity(recommenders, users, "items' first", n_events, _K)
-        for point in points[-2 * len(recommenders) :]:
+        found = against_popularity(recommenders, users, "items' first", n_events, _K)
+        points += found
+        for point in found:
             print(f"{point.n_events:3} {point.model:20} {point.metric} {point.value:.4f} "
                   f"[{point.low:.4f}, {point.high:.4f}]", flush=True)  # fmt: skip
     (out / "newitems.json").write_text(json.dumps([point.to_json() for point in points], indent=1), encoding="utf-8")
@@ -96,11 +97,6 @@ def _told(config: Config, n_events: int) -> tuple[Dataset, NDArray[np.bool_]]:
     given = known.with_columns(split.cast(pl.Int8).alias(GIVEN))
     dataset = case_dataset(config, given.drop("new", "liked", "place"), users, items)
     return dataset, np.isin(dataset.items.ids, new)
-
-
-def _before_test(dataset: Dataset) -> Dataset:
-    events = dataset.events
-    return replace(dataset, events=replace(events, positive=events.positive & (events.split != TEST)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import typer
-from newcomers import ROOT, labels, load, standard
+from newcomers import ROOT, labels, load
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -27,6 +27,7 @@ from recsys.features import Dataset, EventArrays
 from recsys.model import ExportedTowers
 from recsys.schema import EVENT_KINDS
 from recsys.serving.onboarding import Answers, Onboarding
+from recsys.serving.taste import standardised
 
 COUNTS, SEED = (1, 3, 5), 3
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 1e6)  # of the answers beside the towers: from none to all
@@ -94,7 +95,7 @@ def _scores(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the towers' and the answers' scores, float64[n, n_items], standardised over the catalogue."""
     liked = np.array([onboarding.liked(each, labels(people, row)) for row, each in enumerate(told)])
-    return standard(_tower_scores(trained, people, towers, told)), standard(liked)
+    return standardised(_tower_scores(trained, people, towers, told)), standardised(liked)
 
 
 def _tower_scores(trained: Dataset, people: Dataset, towers: ExportedTowers, told: Replies) -> NDArray[np.float64]:

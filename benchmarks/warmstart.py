@@ -8,6 +8,7 @@ nDCG@10 by epoch, and nDCG@10 on the events after the second origin, with the di
 """
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ def main(
 ) -> None:
     """Train the champion and both successors and compare them."""
     prepare("v2")
+    os.chdir(ROOT)
     config = load_config(ROOT / "benchmarks" / "v2.toml")
     changes = {"protocol": "rolling", "n_folds": 2, "order_column": ""}
     config = config.model_copy(

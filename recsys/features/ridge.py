@@ -32,9 +32,9 @@ def ridge_regression(content: csr_array, targets: Floats) -> tuple[NDArray[np.fl
     if len(targets) >= 2 * _HOLD_OUT and content.nnz and np.isfinite(content.data).all():
         rest, kernel = targets - mean, _kernel(content)
         held = np.arange(len(targets)) % _HOLD_OUT == 0
-        known = kernel[~held][:, ~held]
-        errors = [((rest[held] - kernel[held][:, ~held] @ _weights(known, rest[~held], ridge)) ** 2).sum()
-                  for ridge in _RIDGES]  # fmt: skip
+        known, across = kernel[~held][:, ~held], kernel[held][:, ~held]
+        found = [across @ _weights(known, rest[~held], ridge) for ridge in _RIDGES]
+        errors = [((rest[held] - each) ** 2).sum() for each in found]
         if min(errors) < (rest[held] ** 2).sum():
             slopes = content.T @ _weights(kernel, rest, _RIDGES[int(np.argmin(errors))])
     return slopes.astype(np.float32), mean.astype(np.float32)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from recsys.config import OnboardingConfig
 from recsys.errors import DataError
 from recsys.features import SEGMENT_COLUMNS, Dataset
-from recsys.serving.taste import ANSWERS, Answer, Floats, Rows, Taste, TastePrior
+from recsys.serving.taste import ANSWERS, Answer, Floats, Rows, Taste, TastePrior, standardised
 
 Answers = Sequence[tuple[str, Answer]]
 _LIST = 10  # items of the list whose worth a question is to raise
@@ -97,8 +97,7 @@ class Onboarding:
         liked = np.where(np.isnan(liked), np.nanmin(liked), liked)
         weight = self._config.taste_weight if answers else self._config.prior_weight
         weight /= 1 + _PER_EVENT * len(events)
-        result: Floats = weight * (liked - liked.mean()) / max(float(liked.std()), 1e-12)
-        return result
+        return weight * standardised(liked)
 
     def _segment_taste(self, codes: tuple[int, ...], told: tuple[tuple[int, Answer], ...]) -> tuple[Taste, Floats]:
         """Return the taste after answers, and what the segment knew before them."""

@@ -19,6 +19,7 @@ from recsys.registry import Bundle, load_bundle
 from recsys.serving.reasons import Reasons
 from recsys.serving.requests import Asker, HistoryEvent, asker_of
 from recsys.serving.reranking import rerank, similarity_vectors
+from recsys.serving.taste import standardised
 from recsys.storage import local_path
 
 _MARGIN = 20  # further items asked of the index, for those that have expired
@@ -180,8 +181,7 @@ class BundleRecommender:
         scores = self._bundle.towers.item_vectors @ vector[0]
         if blend is not None:
             scores = self._sum(blend, vector, blend.evidence(Profiles.of_one(asker.positives, n_items))[0])
-        scores = scores.astype(np.float64)
-        total = (scores - scores.mean()) / max(float(scores.std()), 1e-12) + taste
+        total = standardised(scores.astype(np.float64)) + taste
         return self._best(np.arange(n_items), total, asker, n, second)
 
     @cached_property

@@ -23,6 +23,13 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
+def standardised(scores: Floats) -> Floats:
+    """Return scores float64[.., n_items] in standard deviations from the mean of their row."""
+    centred = scores - scores.mean(axis=-1, keepdims=True)
+    result: Floats = centred / np.maximum(centred.std(axis=-1, keepdims=True), 1e-12)
+    return result
+
+
 @dataclass(frozen=True)
 class Taste:
     """What is thought of one newcomer: F features are D labels, then M likes and M dislikes of the questions.
