@@ -94,9 +94,14 @@ def _told(config: Config, n_events: int) -> tuple[Dataset, NDArray[np.bool_]]:
     drawn = np.random.default_rng(config.evaluation.seed).random(len(known)) < config.backtest.validation_share
     validates = pl.Series(drawn) & ~pl.col("new")  # what is told is trained on
     split = pl.when("new", pl.col("place") > max(N_EVENTS)).then(TEST).when(validates).then(VALIDATION).otherwise(TRAIN)
-    given = known.with_columns(split.cast(pl.Int8).alias(GIVEN))
+    told = pl.col("new") & (pl.col("place") <= max(N_EVENTS))
+    time = pl.when(told).then(pl.col(TIMESTAMP).max()).otherwise(TIMESTAMP)
+    given = known.with_columns(split.cast(pl.Int8).alias(GIVEN), time)
     dataset = case_dataset(config, given.drop("new", "liked", "place"), users, items)
-    return dataset, np.isin(dataset.items.ids, new)
+    is_new = np.isin(dataset.items.ids, new)
+    last = int(dataset.events.timestamp[np.asarray(dataset.events.split) == TRAIN].max())
+    published = np.where(is_new, last, dataset.items.published_at)
+    return replace(dataset, items=replace(dataset.items, published_at=published)), is_new
 
 
 if __name__ == "__main__":

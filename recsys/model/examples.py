@@ -21,6 +21,7 @@ Task: TypeAlias = Literal["next", "later", "any"]
 Batch: TypeAlias = dict[str, NDArray[np.generic] | dict[str, NDArray[np.generic]]]
 
 _N_PARTS = 4  # queries of a window whose order says nothing, or that is asked for all that comes later
+_MOMENTS = 0.0, 1 / 3, 2 / 3, 1.0  # places among a query's targets whose hours stand for those of all
 _SHORTEST = 8  # windows are padded to 8, 16, 32, .. slots, so that short histories do not pay for long ones
 
 
@@ -70,6 +71,14 @@ def catalogue_rows(dataset: Dataset) -> NDArray[np.int64]:
     return np.flatnonzero((items.published_at <= train_end) | (items.train_count > 0))
 
 
+def first_hours(dataset: Dataset, examples: Examples) -> NDArray[np.float32]:
+    """Return of every item the hour, since 1970, from which it may be an answer: published, or first met, before it."""
+    met = np.full(len(dataset.items.ids), np.inf)
+    items = np.asarray(dataset.events.item)[examples.positions]
+    np.minimum.at(met, items, np.asarray(dataset.events.timestamp)[examples.positions] / 3600)
+    return np.asarray(np.minimum(dataset.items.published_at / 3600, met), np.float32)
+
+
 def task_of(dataset: Dataset, split: int) -> Task:
     """Return what a split asks for, so that the towers learn that.
 
@@ -104,6 +113,9 @@ class Batches:
         counts = np.bincount(np.asarray(dataset.events.item)[examples.positions], minlength=n_items)
         self._share = counts[self._rows] / counts.sum()
         self._drawn = np.full(len(self._rows), 1.0 / len(self._rows))
+        self._since = first_hours(dataset, examples)[self._rows]
+        begin = np.asarray(dataset.events.timestamp)[examples.positions].min() / 3600
+        self._grows = bool((self._since > np.float32(begin)).any())
 
     def epoch(self, generator: np.random.Generator, batch_size: int, n_batches: int) -> Iterator[Batch]:
         """Yield batches of about `batch_size` slots, passing over all windows as often as it takes."""
@@ -169,8 +181,23 @@ class Batches:
             "slots": slots.astype(np.int32),
             "asked": asked.astype(np.int32),
             "weight": weights.ravel()[targets],
+            **self._hours(seconds.ravel()[targets], asked, len(slots)),
             **self._candidates(self._place[items], targets, generator),
         }
+
+    def _hours(self, seconds: NDArray[np.int64], asked: NDArray[np.intp], n_queries: int) -> Batch:
+        """Return `until`, some hours float32[n_queries] of each query's targets: of the first, the last and between.
+
+        Nothing where the catalogue was there from the start.
+        """
+        if not self._grows:
+            return {}
+        order = np.lexsort((seconds, asked))
+        hours = (seconds[order] / 3600).astype(np.float32)
+        n = np.bincount(asked, minlength=n_queries)
+        first = np.cumsum(n) - n
+        shares = (1.0,) if self._task == "next" else _MOMENTS
+        return {"until": {str(share): hours[first + np.round(share * (n - 1)).astype(np.int64)] for share in shares}}
 
     def _asked(
         self, targets: NDArray[np.intp], width: int, first: NDArray[np.int64], generator: np.random.Generator
@@ -199,7 +226,8 @@ class Batches:
         """Return `history`, `target` and `log_inclusion`; and `items` where only a sample is scored."""
         if not self._n_negatives:
             certain = np.zeros(len(self._rows), np.float32)
-            return {"history": places, "target": places.ravel()[targets] - 1, "log_inclusion": certain}
+            since = {"since": self._since} if self._grows else {}
+            return {"history": places, "target": places.ravel()[targets] - 1, "log_inclusion": certain, **since}
         drawn = generator.integers(0, len(self._rows), self._n_negatives)
         rows, inverse = np.unique(np.concatenate([[-1], places.ravel() - 1, drawn]), return_inverse=True)
         history = inverse[1 : 1 + places.size].reshape(places.shape).astype(np.int32)
@@ -210,6 +238,7 @@ class Batches:
             "target": history.ravel()[targets] - 1,
             "log_inclusion": np.log(-np.expm1(missed)).astype(np.float32),
             "items": item_inputs(self._dataset.items, self._rows[rows]),
+            **({"since": self._since[rows]} if self._grows else {}),
         }
 
 

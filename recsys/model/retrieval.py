@@ -9,6 +9,7 @@ from recsys.model.query_tower import QueryTower
 from recsys.model.sizes import Sizes
 
 _BARRED = -1e9  # logit of what may not be the answer; exp of it is 0 in float32
+_TINY = 1e-30  # share of what is not there, whose logarithm must be finite
 
 
 class CandidateSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[misc]
@@ -30,24 +31,30 @@ class CandidateSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):  # type: ignore[
         log_inclusion: "tf.Tensor",
         sample_weight: "tf.Tensor",
         met: "tf.Tensor",
+        log_there: "tf.Tensor | None" = None,
     ) -> "tf.Tensor":
         """Return the weighted sum of losses of P targets.
 
         `queries` [Q, D], `candidates` [C, D] with `log_inclusion` float32[C]; target p is row `targets` int32[P] of the
         candidates, asked of row `asked` int32[P] of the queries, every one of which is asked for something, and counts
         `sample_weight` float32[P]. `met` int64[M, 2] pairs queries with candidates, no target of theirs, that they may
-        not be answered with.
+        not be answered with. `log_there` float32[Q, C] is the logarithm of the share of a query's targets at whose time
+        a candidate was there: their mean denominator counts it so much.
         """
         corrected = tf.matmul(queries, candidates, transpose_b=True) - log_inclusion
+        column = tf.math.unsorted_segment_max(targets, asked, tf.shape(queries)[0])
+        taken_off, own_taken_off = tf.gather(log_inclusion, column), tf.gather(log_inclusion, targets)
+        if log_there is not None:
+            corrected += log_there
+            taken_off -= tf.gather(log_there, column, axis=1, batch_dims=1)
+            own_taken_off -= tf.gather_nd(log_there, tf.stack([asked, targets], axis=1))
         corrected = tf.tensor_scatter_nd_add(corrected, met, tf.fill(tf.shape(met)[:1], _BARRED))
         # The fused operation gives log-sum-exp, less the logit of a column; it is twice as fast as reduce_logsumexp.
-        column = tf.math.unsorted_segment_max(targets, asked, tf.shape(queries)[0])
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=column, logits=corrected)
         total = losses + tf.reduce_sum(queries * tf.gather(candidates, column), axis=1)
-        total -= tf.gather(log_inclusion, column)
-        total, own_inclusion = tf.gather(total, asked), tf.gather(log_inclusion, targets)
+        total = tf.gather(total - taken_off, asked)
         own = tf.reduce_sum(tf.gather(queries, asked) * tf.gather(candidates, targets), axis=1)
-        excess = tf.exp(own - total) - tf.exp(own - own_inclusion - total)
+        excess = tf.exp(own - total) - tf.exp(own - own_taken_off - total)
         return tf.reduce_sum((total + tf.math.log1p(excess) - own) * sample_weight)
 
 
@@ -59,7 +66,9 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
     float32[B, T], `context` int32[B, T, 3], `user` int32[B], `demographics` int32[B, n_demo]; `items` (the item
     tower's inputs) with `log_inclusion` float32[N] of its rows; `slots` int32[Q] (places of queries among the B x T
     slots); and of each target `asked` int32[P] (a row of `slots`), `target` int32[P] (a row of `items`) and `weight`
-    float32[P].
+    float32[P]. Where items came while users were active, `since` float32[N] is the hour from which an item may be an
+    answer and `until`, some float32[Q], are hours of a query's targets: what came later was not left aside, it was not
+    there.
     """
 
     def __init__(self, config: ModelConfig, sizes: Sizes, ordered: bool) -> None:
@@ -82,7 +91,8 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
         """Return the mean loss per unit of weight of a batch that is encoded."""
         weight = inputs["weight"]
         targets = inputs["asked"], inputs["target"], inputs["log_inclusion"], weight
-        loss = self.softmax(queries, candidates, *targets, self._met(inputs))
+        log_there = _log_there(inputs) if "since" in inputs else None
+        loss = self.softmax(queries, candidates, *targets, self._met(inputs), log_there)
         return tf.math.divide_no_nan(loss, tf.reduce_sum(weight))
 
     def _met(self, inputs: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
@@ -94,6 +104,12 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
         pairs = tf.where(sees > 0)
         places = tf.gather_nd(tf.gather(inputs["history"], window), pairs) - 1
         return tf.stack([pairs[:, 0], tf.cast(places, tf.int64)], axis=1)
+
+
+def _log_there(inputs: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
+    """Return float32[Q, N]: the logarithm of the share of a query's hours at which each candidate was there."""
+    there = [tf.cast(inputs["since"] <= hours[:, tf.newaxis], tf.float32) for hours in inputs["until"].values()]
+    return tf.math.log(tf.maximum(tf.add_n(there) / len(there), _TINY))
 
 
 def with_history_vectors(inputs: Mapping[str, "tf.Tensor"], vectors: "tf.Tensor") -> dict[str, "tf.Tensor"]:

@@ -91,12 +91,13 @@ class Onboarding:
     ) -> Floats:
         """Return float64[n_items] to add to standardised scores: the weighed, standardised chance of a like.
 
-        With n events of a newcomer's own the weight is divided by 1 + 4 n: the towers know more of events.
+        With events of a newcomer's own on n items of the catalogue the weight is divided by 1 + 4 n: the towers know
+        more of events.
         """
         liked = self.liked(answers, demographics, events)
         liked = np.where(np.isnan(liked), np.nanmin(liked), liked)
         weight = self._config.taste_weight if answers else self._config.prior_weight
-        weight /= 1 + _PER_EVENT * len(events)
+        weight /= 1 + _PER_EVENT * len({item for item in events if item in self._rows})
         return weight * standardised(liked)
 
     def _segment_taste(self, codes: tuple[int, ...], told: tuple[tuple[int, Answer], ...]) -> tuple[Taste, Floats]:

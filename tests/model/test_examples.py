@@ -96,6 +96,32 @@ def test_log_inclusion_is_the_chance_to_be_in_the_sample(world: Dataset) -> None
     assert np.allclose(np.exp(batch["log_inclusion"]), by_hand, atol=1e-5)
 
 
+@pytest.mark.parametrize("n_negatives", [0, 3])
+@pytest.mark.parametrize("task", ["next", "later", "any"])
+def test_an_item_may_be_an_answer_from_its_publication_or_first_event_on(
+    world: Dataset, task: Task, n_negatives: int
+) -> None:
+    events, examples = world.events, training_examples(world)
+    seconds, items = np.asarray(events.timestamp)[examples.positions], np.asarray(events.item)[examples.positions]
+    met = np.array([seconds[items == item].min() for item in range(len(world.items.ids))])
+    late, early = int(met.argmax()), int(met.argmin())
+    published = np.zeros(len(world.items.ids), np.int64)
+    published[[late, early]] = seconds.max()  # each after its first event, which tells better
+    grown = replace(world, items=replace(world.items, published_at=published))
+    first = met[[late, early]] / 3600
+    for batch in _pass(grown, task, n_negatives=n_negatives):
+        vocab = batch["items"]["id"] if "items" in batch else world.items.vocab  # type: ignore[call-overload]
+        since = dict(zip(np.asarray(vocab).tolist(), np.asarray(batch["since"]).tolist(), strict=True))
+        for item, hour in zip((late, early), first, strict=True):
+            assert since.get(world.items.vocab[item], hour) == pytest.approx(hour)
+        assert (np.asarray(batch["since"])[batch["target"]] <= batch["until"]["1.0"][batch["asked"]]).all()
+
+
+def test_a_catalogue_that_was_there_from_the_start_costs_nothing(world: Dataset) -> None:
+    old = replace(world, items=replace(world.items, published_at=np.zeros(len(world.items.ids), np.int64)))
+    assert not {"since", "until"} & set(_pass(old)[0])
+
+
 def _held(world: Dataset, per_user: int, *, among: bool) -> Dataset:
     """Hold out events of every user: their last ones, or some from among the others."""
     split = np.zeros(len(world.events.item), np.int8)

@@ -64,6 +64,26 @@ def test_what_a_query_has_met_is_no_candidate_of_its_own() -> None:
     assert float(one) == pytest.approx(float(without), rel=1e-5)
 
 
+def test_what_was_not_there_yet_is_no_candidate() -> None:
+    generator = np.random.default_rng(3)
+    queries, items = (tf.constant(generator.normal(size=(n, 3)), tf.float32) for n in (2, 4))
+    own, there = tf.constant([0, 1]), [0, 1, 3]
+    log_there = tf.constant([[0.0, 0.0, -69.0, 0.0]] * 2)
+    one = CandidateSoftmax()(queries, items, own, own, tf.zeros(4), tf.ones(2), NOTHING, log_there)
+    without = CandidateSoftmax()(queries, tf.gather(items, there), own, own, tf.zeros(3), tf.ones(2), NOTHING)
+    assert float(one) == pytest.approx(float(without), rel=1e-5)
+
+
+def test_what_was_there_for_some_targets_counts_as_much_for_others_and_whole_for_its_own() -> None:
+    # One query scores 0 everywhere; it is asked for candidates 0 and 2, and only half of it saw candidates 2 and 3.
+    half = math.log(0.5)
+    loss = CandidateSoftmax()(
+        tf.zeros([1, 1]), tf.zeros([4, 1]), tf.constant([0, 0]), tf.constant([0, 2]), tf.zeros(4), tf.ones(2), NOTHING,
+        tf.constant([[0.0, 0.0, half, half]]),
+    )  # fmt: skip
+    assert float(loss) == pytest.approx(math.log(1 + 1 + 0.5 + 0.5) + math.log(1 + 1 + 1 + 0.5), rel=1e-5)
+
+
 def test_the_sampled_sum_estimates_the_sum_over_the_catalogue() -> None:
     generator = np.random.default_rng(0)
     scores, inclusion = generator.normal(size=40), generator.uniform(0.2, 0.9, 40)

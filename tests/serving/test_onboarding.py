@@ -218,6 +218,8 @@ def test_people_alike_count_before_any_event_and_less_with_each(onboarding: Onbo
     age = {"age": "18-24"}
     weights = [float(onboarding.evidence((), age, [f"i{row:03d}" for row in range(n)]).std()) for n in (0, 1, 5)]
     assert weights == pytest.approx([CONFIG.prior_weight, CONFIG.prior_weight / 5, CONFIG.prior_weight / 21])
+    again = onboarding.evidence((), age, ["i000", "i000", "unheard-of"]).std()
+    assert again == pytest.approx(CONFIG.prior_weight / 5)  # of one item the towers know something
     assert onboarding.evidence([("i001", "unknown")], age).std() == pytest.approx(CONFIG.taste_weight)
 
 
