@@ -2,10 +2,11 @@
 
     python benchmarks/newitems.py      # MovieLens 1M; writes state/benchmarks/newitems.{json,png}
 
-The 421 films that case V4 holds out are new. The first ten likes of each are what may be told, all later ones are to
-be found, by ranking the 421 among themselves for the users who liked one; both are the same at every point. Towers are
-trained anew for every point, as a scheduled retraining would, on all other films and the likes told. By popularity the
-films are alike, as all have been told equally often; segment popularity knows who liked them.
+The 421 films that case V4 holds out come out on the last day of train, when the likes told are given. The first ten
+likes of each are what may be told, all later ones are to be found, by ranking the 421 among themselves for the users
+who liked one; both are the same at every point. Towers are trained anew for every point, as a scheduled retraining
+would, on all other films and the likes told. By popularity the films are alike, as all have been told equally often;
+segment popularity knows who liked them.
 """
 
 import json
@@ -80,7 +81,7 @@ def main(
 
 
 def _told(config: Config, n_events: int) -> tuple[Dataset, NDArray[np.bool_]]:
-    """Return the training set that knows `n_events` likes of each new film, and which films are new."""
+    """Return the training set told `n_events` likes of each new film on its last day, and which films are new."""
     interactions, users, items = read_consented(config)
     new = read_ids(config.backtest.cold_items, config.backtest.cold_items_column)
     liked = pl.col("value") >= config.features.min_rating
@@ -94,13 +95,12 @@ def _told(config: Config, n_events: int) -> tuple[Dataset, NDArray[np.bool_]]:
     drawn = np.random.default_rng(config.evaluation.seed).random(len(known)) < config.backtest.validation_share
     validates = pl.Series(drawn) & ~pl.col("new")  # what is told is trained on
     split = pl.when("new", pl.col("place") > max(N_EVENTS)).then(TEST).when(validates).then(VALIDATION).otherwise(TRAIN)
-    told = pl.col("new") & (pl.col("place") <= max(N_EVENTS))
-    time = pl.when(told).then(pl.col(TIMESTAMP).max()).otherwise(TIMESTAMP)
+    time = pl.when("new", split == TRAIN).then(pl.col(TIMESTAMP).max()).otherwise(TIMESTAMP)
     given = known.with_columns(split.cast(pl.Int8).alias(GIVEN), time)
     dataset = case_dataset(config, given.drop("new", "liked", "place"), users, items)
     is_new = np.isin(dataset.items.ids, new)
     last = int(dataset.events.timestamp[np.asarray(dataset.events.split) == TRAIN].max())
-    published = np.where(is_new, last, dataset.items.published_at)
+    published = np.where(is_new, last, dataset.items.published_at)  # as content the films keep their year
     return replace(dataset, items=replace(dataset.items, published_at=published)), is_new
 
 

@@ -21,6 +21,7 @@ Task: TypeAlias = Literal["next", "later", "any"]
 Batch: TypeAlias = dict[str, NDArray[np.generic] | dict[str, NDArray[np.generic]]]
 
 _N_PARTS = 4  # queries of a window whose order says nothing, or that is asked for all that comes later
+_EVENTS_TO_TRUST = 20  # events at which a new item's id says half of what it has learned
 _MOMENTS = 0.0, 1 / 3, 2 / 3, 1.0  # places among a query's targets whose hours stand for those of all
 _SHORTEST = 8  # windows are padded to 8, 16, 32, .. slots, so that short histories do not pay for long ones
 
@@ -72,11 +73,28 @@ def catalogue_rows(dataset: Dataset) -> NDArray[np.int64]:
 
 
 def first_hours(dataset: Dataset, examples: Examples) -> NDArray[np.float32]:
-    """Return of every item the hour, since 1970, from which it may be an answer: published, or first met, before it."""
-    met = np.full(len(dataset.items.ids), np.inf)
+    """Return of every item the hour, since 1970, from which it may be an answer: published, or first met, before it.
+
+    An item that was there from the start has minus infinity.
+    """
+    seconds = np.asarray(dataset.events.timestamp)[examples.positions]
+    first = np.full(len(dataset.items.ids), np.inf)
+    np.minimum.at(first, np.asarray(dataset.events.item)[examples.positions], seconds)
+    first = np.minimum(first, dataset.items.published_at)
+    return np.where(first <= seconds.min(), -np.inf, first / 3600).astype(np.float32)
+
+
+def trust(dataset: Dataset, examples: Examples) -> NDArray[np.float32]:
+    """Return of every item how much of what its id has learned is to be said, float32[n_items].
+
+    An item that came while users were active is trusted by n / (n + 20) of its n events, as in Bayesian shrinkage: the
+    fewer they are, the more of what they tell is chance, and the more its content knows. Of one that was there from the
+    start few events are all there is to tell.
+    """
     items = np.asarray(dataset.events.item)[examples.positions]
-    np.minimum.at(met, items, np.asarray(dataset.events.timestamp)[examples.positions] / 3600)
-    return np.asarray(np.minimum(dataset.items.published_at / 3600, met), np.float32)
+    n = np.maximum(np.bincount(items, minlength=len(dataset.items.ids)), 1)
+    came = np.isfinite(first_hours(dataset, examples))
+    return np.where(came, n / (n + _EVENTS_TO_TRUST), 1).astype(np.float32)
 
 
 def task_of(dataset: Dataset, split: int) -> Task:
@@ -114,8 +132,7 @@ class Batches:
         self._share = counts[self._rows] / counts.sum()
         self._drawn = np.full(len(self._rows), 1.0 / len(self._rows))
         self._since = first_hours(dataset, examples)[self._rows]
-        begin = np.asarray(dataset.events.timestamp)[examples.positions].min() / 3600
-        self._grows = bool((self._since > np.float32(begin)).any())
+        self._grows = bool(np.isfinite(self._since).any())
 
     def epoch(self, generator: np.random.Generator, batch_size: int, n_batches: int) -> Iterator[Batch]:
         """Yield batches of about `batch_size` slots, passing over all windows as often as it takes."""

@@ -12,7 +12,6 @@ from recsys.model.sizes import Sizes
 
 FEW = 256  # categories up to which counting them is cheaper than looking each up
 WIDEN = 2  # hidden width of the residual network, in multiples of dim
-_EVENTS_TO_TRUST = 20  # events at which an id says half of what it learned
 _TINY = 1e-6  # squared length of a vector that is as good as none
 
 
@@ -41,15 +40,13 @@ class ItemTower(tf.keras.layers.Layer):  # type: ignore[misc]
         vectors = [encoder(inputs, training=training) for encoder in self._encoders]
         return tf.concat(vectors if len(vectors) > 1 else _two_sides(*vectors), axis=1)
 
-    def start(
-        self, vocab: NDArray[np.int32], n_events: NDArray[np.integer], ids: Floats, content: ContentWeights
-    ) -> None:
+    def start(self, vocab: NDArray[np.int32], trust: Floats, ids: Floats, content: ContentWeights) -> None:
         """Set where training starts: what the ids of items `vocab` [N] say [N, K], of contents the weights to K.
 
-        K is 2 D, or D where one table says both. Of each item `n_events` [N] are trained on.
+        K is 2 D, or D where one table says both. Of what an id learns the share `trust` [N] is said.
         """
         for number, encoder in enumerate(self._encoders):
-            encoder.start(vocab, n_events, ids, content, slice(number * self._dim, (number + 1) * self._dim))
+            encoder.start(vocab, trust, ids, content, slice(number * self._dim, (number + 1) * self._dim))
 
     def encoded(self, vectors: Floats) -> Floats:
         """Return what the tables say, float32[N, K], of items that the tower maps to `vectors` [N, 2 D]."""
@@ -61,7 +58,7 @@ class ItemTower(tf.keras.layers.Layer):  # type: ignore[misc]
 class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
     """Sum an item's embedded features and refine what content says by a residual network that starts as nothing.
 
-    An id speaks as far as its events are `trusted`.
+    An id says a share of what it learns: as much as its events can be trusted.
     """
 
     def __init__(self, name: str, config: ModelConfig, sizes: Sizes) -> None:
@@ -91,23 +88,15 @@ class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
             content += self._out(self._drop(self._hidden(content), training=training))
         return embed_known(self.ids, inputs["id"]) * self._trust(inputs["id"]) + content
 
-    def start(
-        self,
-        vocab: NDArray[np.int32],
-        n_events: NDArray[np.integer],
-        ids: Floats,
-        content: ContentWeights,
-        half: slice,
-    ) -> None:
-        """Set what ids say [N, ..] and content weights to columns `half` of those given; `n_events` [N] were met."""
+    def start(self, vocab: NDArray[np.int32], trust: Floats, ids: Floats, content: ContentWeights, half: slice) -> None:
+        """Set what ids say [N, ..] and content weights to columns `half` of those given."""
         known = np.flatnonzero(vocab)
-        table, trust = np.zeros_like(self.ids.embeddings), np.ones_like(self._trust.embeddings)
-        trust[vocab[known]] = trusted(n_events[known])[:, np.newaxis]
-        table[vocab[known]] = ids[known, half]
-        table /= trust
+        table, shares = np.zeros_like(self.ids.embeddings), np.ones_like(self._trust.embeddings)
+        shares[vocab[known], 0] = trust[known]
+        table[vocab[known]] = ids[known, half] / trust[known, np.newaxis]
         for variable, value in (
             (self.ids.embeddings, table),
-            (self._trust.embeddings, trust),
+            (self._trust.embeddings, shares),
             (self._categories.embeddings, content.categories[:, half]),
             (self._creators.embeddings, content.creators[:, half]),
             (self._languages.embeddings, content.languages[:, half]),
@@ -116,15 +105,6 @@ class ItemEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
             (self._numeric.bias, content.bias[half]),
         ):
             variable.assign(value)
-
-
-def trusted(n_events: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return how much of what ids have learned is said, float32[N]: n / (n + 20), as in Bayesian shrinkage.
-
-    The fewer events an item has, the more of what its id learns is chance, and the more its content knows.
-    """
-    n = np.maximum(n_events, 1)
-    return np.asarray(n / (n + _EVENTS_TO_TRUST), np.float32)
 
 
 def _two_sides(encoded: "tf.Tensor") -> "list[tf.Tensor]":

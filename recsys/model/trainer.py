@@ -15,10 +15,9 @@ from recsys.errors import TrainingError
 from recsys.features import Dataset, Heldout, heldout
 from recsys.model._tensorflow import tf
 from recsys.model.content_start import ContentWeights, fit_content
-from recsys.model.examples import Batch, Batches, Task, catalogue_rows, task_of, training_examples
+from recsys.model.examples import Batch, Batches, Task, catalogue_rows, task_of, training_examples, trust
 from recsys.model.export import export_towers
 from recsys.model.inputs import item_inputs, query_inputs
-from recsys.model.item_tower import trusted
 from recsys.model.optimizer import Optimizer, learning_rate_at
 from recsys.model.retrieval import TwoTower, with_history_vectors
 from recsys.model.sizes import Sizes
@@ -53,8 +52,6 @@ class Trainer:
         self._generator = np.random.default_rng(config.seed)
         self._sizes = Sizes.of(config, dataset)
         examples = self._examples = training_examples(dataset)
-        met = np.asarray(dataset.events.item)[examples.positions]
-        self._n_events = np.bincount(met, minlength=len(dataset.items.ids))
         rows = catalogue_rows(dataset)
         self.full = config.loss == "full" or (config.loss == "auto" and len(rows) <= config.full_softmax_max_items)
         self.task: Task = task_of(dataset, _VALIDATION) if config.task == "auto" else config.task
@@ -168,7 +165,8 @@ class Trainer:
     def _start(self, inputs: Mapping[str, "tf.Tensor"]) -> None:
         """Start from the predecessor where there is one that fits, else from the data."""
         config, items, towers, dim = self._config, self._dataset.items, self._model, self._sizes.dim
-        before, ids = self._predecessor, (np.asarray(items.vocab), self._n_events)
+        before, shares = self._predecessor, trust(self._dataset, self._examples)
+        ids = np.asarray(items.vocab), shares
         if before and before.fits(dim, weight_shapes(towers.query_tower)):
             self.warm = True
             before.start(towers.query_tower, self._dataset.spec)
@@ -177,7 +175,7 @@ class Trainer:
             return
         start = starting_vectors(self._dataset, self._examples, self.task, dim, config.seed)
         rest, content = self._parted(start, np.asarray(start.any(axis=1)))
-        rest *= trusted(self._n_events)[:, np.newaxis]
+        rest *= shares[:, np.newaxis]
         towers.item_tower.start(*ids, rest, content)
         queries, candidates = towers.encode(inputs)
 
@@ -203,8 +201,10 @@ class Trainer:
     ) -> tuple[NDArray[np.float32], ContentWeights]:
         """Part item vectors into what content explains, as weights, and the rest [n_items, K] of the known items."""
         items, sizes = self._dataset.items, self._sizes
+        met = np.asarray(self._dataset.events.item)[self._examples.positions]
+        n_events = np.bincount(met, minlength=len(items.ids))
         tables = sizes.n_categories, sizes.n_creators, sizes.n_languages
-        content = fit_content(items, vectors, self._n_events * known, tables)
+        content = fit_content(items, vectors, n_events * known, tables)
         return np.where(known[:, np.newaxis], vectors - content.predict(items), 0).astype(np.float32), content
 
     def _train_step(self, inputs: Mapping[str, "tf.Tensor"], rate: "tf.Tensor") -> "tf.Tensor":

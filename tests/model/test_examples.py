@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from recsys.features import Dataset
-from recsys.model.examples import Batch, Batches, Task, task_of, training_examples
+from recsys.model.examples import Batch, Batches, Task, task_of, training_examples, trust
 
 
 def _pass(world: Dataset, task: Task = "next", length: int = 8, n_negatives: int = 0, seed: int = 1) -> list[Batch]:
@@ -19,6 +19,13 @@ def _pass(world: Dataset, task: Task = "next", length: int = 8, n_negatives: int
         if n_events == len(training_examples(world).positions):
             return found
     raise AssertionError("a pass never ended")
+
+
+def _first_met(world: Dataset) -> NDArray[np.int64]:
+    """The second of every item's first event of training."""
+    positions = training_examples(world).positions
+    seconds, items = np.asarray(world.events.timestamp)[positions], np.asarray(world.events.item)[positions]
+    return np.array([seconds[items == item].min() for item in range(len(world.items.ids))])
 
 
 def _targets(found: list[Batch]) -> NDArray[np.int64]:
@@ -102,19 +109,31 @@ def test_an_item_may_be_an_answer_from_its_publication_or_first_event_on(
     world: Dataset, task: Task, n_negatives: int
 ) -> None:
     events, examples = world.events, training_examples(world)
-    seconds, items = np.asarray(events.timestamp)[examples.positions], np.asarray(events.item)[examples.positions]
-    met = np.array([seconds[items == item].min() for item in range(len(world.items.ids))])
+    seconds = np.asarray(events.timestamp)[examples.positions]
+    met = _first_met(world)
     late, early = int(met.argmax()), int(met.argmin())
     published = np.zeros(len(world.items.ids), np.int64)
     published[[late, early]] = seconds.max()  # each after its first event, which tells better
     grown = replace(world, items=replace(world.items, published_at=published))
-    first = met[[late, early]] / 3600
+    first = met[late] / 3600, -np.inf
     for batch in _pass(grown, task, n_negatives=n_negatives):
         vocab = batch["items"]["id"] if "items" in batch else world.items.vocab  # type: ignore[call-overload]
         since = dict(zip(np.asarray(vocab).tolist(), np.asarray(batch["since"]).tolist(), strict=True))
         for item, hour in zip((late, early), first, strict=True):
             assert since.get(world.items.vocab[item], hour) == pytest.approx(hour)
         assert (np.asarray(batch["since"])[batch["target"]] <= batch["until"]["1.0"][batch["asked"]]).all()
+
+
+def test_new_items_are_trusted_by_their_events_and_old_ones_wholly(world: Dataset) -> None:
+    examples = training_examples(world)
+    new = int(_first_met(world).argmax())
+    published = np.zeros(len(world.items.ids), np.int64)
+    published[new] = world.events.timestamp.max()
+    n = int((world.events.item[examples.positions] == new).sum())
+    items = replace(world.items, published_at=published)
+    shares = trust(replace(world, items=items), examples)
+    assert shares[new] == pytest.approx(n / (n + 20))
+    assert (np.delete(shares, new) == 1).all()
 
 
 def test_a_catalogue_that_was_there_from_the_start_costs_nothing(world: Dataset) -> None:
