@@ -189,7 +189,7 @@ class Batches:
             "history_kinds": np.where(inside, np.asarray(events.kind)[positions], 0).astype(np.int32),
             "parts": ((np.arange(width) - first[:, None]) % _N_PARTS).astype(np.int32),
             "fresh": (weights > 0).astype(np.float32),
-            "hours": ((seconds - seconds[:, -1:]) / 3600).astype(np.float32),
+            "seconds": (seconds - seconds[:, -1:]).astype(np.int32),
             "context": context_of(seconds.ravel(), np.asarray(events.device)[positions].ravel()).reshape(
                 *seconds.shape, 3
             ),

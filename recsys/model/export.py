@@ -14,7 +14,7 @@ from recsys.features import ItemArrays
 from recsys.model._tensorflow import tf
 from recsys.model.canonical import save
 from recsys.model.exported import HISTORY_FILE, ITEM_FILE, QUERY_FILE, VECTORS_FILE, ExportedTowers
-from recsys.model.pooling import N_GAPS
+from recsys.model.pooling import N_AGES
 from recsys.model.retrieval import TwoTower
 from recsys.model.sizes import Sizes
 
@@ -82,7 +82,7 @@ def _query_signature(sizes: Sizes) -> dict[str, "tf.TensorSpec"]:
     shapes = {
         "history_vectors": ([None, length, sizes.dim], tf.float32),
         "history_kinds": ([None, length], tf.int32),
-        "history_gaps": ([None, length], tf.int32),
+        "history_ages": ([None, length], tf.int32),
         "user": ([None], tf.int32),
         "demographics": ([None, len(sizes.n_demographics)], tf.int32),
         "context": ([None, 3], tf.int32),
@@ -111,7 +111,7 @@ def _probes(sizes: Sizes) -> dict[str, NDArray[np.generic]]:
     return {
         "history_vectors": vectors / np.linalg.norm(vectors, axis=-1, keepdims=True),
         "history_kinds": kinds.astype(np.int32),
-        "history_gaps": generator.integers(0, N_GAPS, shape, np.int32),
+        "history_ages": generator.integers(0, N_AGES, shape, np.int32),
         "user": generator.integers(0, sizes.n_user_ids, _N_PROBES, np.int32),
         "demographics": np.array(demographics, np.int32).reshape(-1, _N_PROBES).T,
         "context": np.array([[hour % 25, hour % 8, 0] for hour in range(_N_PROBES)], np.int32),

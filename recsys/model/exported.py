@@ -63,7 +63,7 @@ class ExportedTowers:
     def query(
         self, inputs: Mapping[str, NDArray[np.generic]] | None = None, /, **arrays: NDArray[np.generic]
     ) -> NDArray[np.float32]:
-        """Return query vectors [B, D] of `history_vectors` [B, L, D], `history_kinds` and `history_gaps` [B, L],
+        """Return query vectors [B, D] of `history_vectors` [B, L, D], `history_kinds` and `history_ages` [B, L],
         `user` [B], `demographics` [B, n_demo] and `context` [B, 3].
         """
         return _run(self._query, self._query_names, {**(inputs or {}), **arrays}, self.dim)

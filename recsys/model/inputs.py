@@ -31,6 +31,7 @@ def query_inputs(
     return {
         "history": past.items + np.int32(1),
         "history_kinds": past.kinds,
+        "history_ages": past.ages,
         "history_gaps": past.gaps,
         "user": np.asarray(dataset.users.vocab[user_rows], np.int32),
         "demographics": np.asarray(dataset.users.demographics[user_rows], np.int32),

@@ -5,7 +5,7 @@ from recsys.model.sizes import N_KINDS, Sizes
 
 N_HEADS = 4  # poolings: one may follow the last event, another the last session, another lasting taste
 KEY = 16  # width of what attention compares, per head
-N_GAPS = 16  # log2 buckets of hours, 0 is padding: see `features.histories`
+N_AGES = 29  # log2 buckets of seconds, 0 is padding: see `features.histories`
 _MASKED = -1e9  # logit of what may not be seen; exp of it is 0 in float32
 _SLOPES = (1.0, 0.3, 0.08, 0.01)  # how fast each head forgets at the start, per event
 
@@ -27,16 +27,16 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
         if ordered:
             start = [[-slope * place for slope in _SLOPES] for place in range(length)]
             self._places = self.add_weight("places", [length, N_HEADS], initializer=tf.constant_initializer(start))
-            self._gaps = self.add_weight("gaps", [N_GAPS, N_HEADS], initializer="zeros")
+            self._ages = self.add_weight("ages", [N_AGES, N_HEADS], initializer="zeros")
             self._asks = tf.keras.layers.Dense(N_HEADS * KEY, use_bias=False, kernel_initializer="zeros", name="asks")
             self._keys = tf.keras.layers.Dense(N_HEADS * KEY, use_bias=False, name="keys")
 
-    def call(self, vectors: "tf.Tensor", kinds: "tf.Tensor", gaps: "tf.Tensor") -> "tf.Tensor":
-        """Return [B, heads x D] of one history each: vectors [B, L, D], right-aligned; kinds and gaps int32[B, L]."""
+    def call(self, vectors: "tf.Tensor", kinds: "tf.Tensor", ages: "tf.Tensor") -> "tf.Tensor":
+        """Return [B, heads x D] of one history each: vectors [B, L, D], right-aligned; kinds and ages int32[B, L]."""
         logits = self._content(vectors) + tf.gather(self._kinds, kinds)
         present = tf.cast(kinds > 0, tf.float32)[..., tf.newaxis]
         if self._ordered:
-            logits += self._places[::-1] + tf.gather(self._gaps, gaps)
+            logits += self._places[::-1] + tf.gather(self._ages, ages)
             asks = tf.reshape(self._asks(vectors[:, -1] * present[:, -1]), [-1, 1, N_HEADS, KEY])
             keys = tf.reshape(self._keys(vectors), [-1, vectors.shape[1], N_HEADS, KEY])
             logits += tf.reduce_sum(asks * keys, axis=-1) / KEY**0.5
@@ -44,10 +44,10 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
         pooled = tf.matmul(weights, vectors, transpose_a=True)  # [B, heads, D]
         return tf.reshape(pooled, [-1, N_HEADS * vectors.shape[-1]])
 
-    def windows(self, vectors: "tf.Tensor", kinds: "tf.Tensor", hours: "tf.Tensor", seen: "tf.Tensor") -> "tf.Tensor":
+    def windows(self, vectors: "tf.Tensor", kinds: "tf.Tensor", seconds: "tf.Tensor", seen: "tf.Tensor") -> "tf.Tensor":
         """Return [B, T, heads x D]: for each slot of a window, the pooling of those it may see.
 
-        `vectors` [B, T, D], `kinds` int32[B, T], `hours` float32[B, T] (only differences count), `seen` float32[B, T,
+        `vectors` [B, T, D], `kinds` int32[B, T], `seconds` int32[B, T] (only differences count), `seen` float32[B, T,
         T] is 1 where the row's slot may see the column's. With `seen` lower triangular, row t equals `call` on slots
         0..t-1.
         """
@@ -57,8 +57,8 @@ class HistoryPooling(tf.keras.layers.Layer):  # type: ignore[misc]
             slot = tf.range(tf.shape(kinds)[1])
             between = tf.maximum(slot[:, tf.newaxis] - slot - 1, 0)
             logits += tf.transpose(tf.gather(self._places, between), [2, 0, 1])
-            gaps = gap_bucket(hours[:, :, tf.newaxis] - hours[:, tf.newaxis])
-            logits += tf.transpose(tf.gather(self._gaps, gaps), [0, 3, 1, 2])
+            ages = age_bucket(seconds[:, :, tf.newaxis] - seconds[:, tf.newaxis])
+            logits += tf.transpose(tf.gather(self._ages, ages), [0, 3, 1, 2])
             present = tf.cast(kinds > 0, tf.float32)[..., tf.newaxis]
             before = tf.pad(vectors * present, [[0, 0], [1, 0], [0, 0]])[:, :-1]
             asks, keys = _by_head(self._asks(before)), _by_head(self._keys(vectors))
@@ -75,7 +75,7 @@ def _by_head(vectors: "tf.Tensor") -> "tf.Tensor":
     return tf.transpose(tf.reshape(vectors, [shape[0], shape[1], N_HEADS, KEY]), [0, 2, 1, 3])
 
 
-def gap_bucket(hours: "tf.Tensor") -> "tf.Tensor":
-    """Return the bucket 1..15 of ages in hours, as `features.histories` numbers them."""
-    exponent = tf.math.log(tf.maximum(hours, 0.5)) / tf.math.log(2.0)
-    return tf.clip_by_value(tf.cast(tf.floor(exponent), tf.int32) + 2, 1, N_GAPS - 1)
+def age_bucket(seconds: "tf.Tensor") -> "tf.Tensor":
+    """Return the bucket 1..28 of ages in seconds, as `features.histories` numbers them."""
+    powers = [2.0**exponent for exponent in range(N_AGES - 2)]
+    return tf.raw_ops.Bucketize(input=seconds, boundaries=powers) + 1

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from recsys.config import ModelConfig
 from recsys.model._tensorflow import tf
 from recsys.model.item_tower import embed_known, mask_ids
-from recsys.model.pooling import N_HEADS, HistoryPooling
+from recsys.model.pooling import N_AGES, N_HEADS, HistoryPooling, age_bucket
 from recsys.model.sizes import N_HOURS, N_WEEKDAYS, Sizes
 
 WIDEN = 4  # hidden width of the residual network, in multiples of dim
@@ -18,7 +18,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """Map users at a moment to vectors float32[B, D].
 
     Inputs: `history_vectors` float32[B, L, D] (the item tower's second half, right-aligned, zeros where padded),
-    `history_kinds` int32[B, L] (0 padding), `history_gaps` int32[B, L], `user` int32[B], `demographics`
+    `history_kinds` int32[B, L] (0 padding), `history_ages` int32[B, L], `user` int32[B], `demographics`
     int32[B, n_demo], `context` int32[B, 3] (hour + 1, weekday + 1, device); 0 is unknown and adds nothing.
     """
 
@@ -37,6 +37,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         self._context = [_small(n, sizes.dim, f"context_{i}")
                          for i, n in enumerate((N_HOURS, N_WEEKDAYS, sizes.n_devices))]  # fmt: skip
         self.devices = self._context[-1]
+        self._recency = _small(N_AGES, sizes.dim, "recency")
         self._drop = tf.keras.layers.Dropout(config.dropout, name="drop")
         self._inner_norm = tf.keras.layers.LayerNormalization(epsilon=1e-6, name="inner_norm")
         self._hidden = tf.keras.layers.Dense(WIDEN * sizes.dim, activation="relu", name="hidden")
@@ -47,16 +48,18 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         """Return float32[B, D]."""
         vectors, kinds = inputs["history_vectors"], inputs["history_kinds"]
         present = tf.cast(kinds > 0, tf.float32)
-        pooled = self._pool(vectors, kinds, inputs["history_gaps"])
+        pooled = self._pool(vectors, kinds, inputs["history_ages"])
         length = tf.reduce_sum(present, axis=1, keepdims=True)
         last = vectors[:, -1] * present[:, -1:]
-        return self._combine(pooled, last, length, self._person(inputs, training), inputs["context"], training)
+        recency = inputs["history_ages"][:, -1]
+        person = self._person(inputs, training)
+        return self._combine(pooled, last, recency, length, person, inputs["context"], training)
 
     def windows(self, inputs: Mapping[str, "tf.Tensor"], training: bool = False) -> "tf.Tensor":
         """Return float32[Q, D]: the queries of `slots` of windows of events, each from the slots it may see.
 
         `slots` int32[Q] are places among the B x T. `history_vectors` [B, T, D], `history_kinds` int32[B, T] (0
-        padding), `parts` int32[B, T], `hours` float32[B, T], `context` int32[B, T, 3] of the slot's own event; `user`
+        padding), `parts` int32[B, T], `seconds` int32[B, T], `context` int32[B, T, 3] of the slot's own event; `user`
         and `demographics` as above. An ordered slot sees those before it, another those of other parts than its own.
         """
         vectors, kinds = inputs["history_vectors"], inputs["history_kinds"]
@@ -66,9 +69,11 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
             kept = tf.cast(tf.random.uniform(tf.shape(kinds)) >= self._history_dropout, tf.float32)
             present *= kept
         seen = self.sight(inputs["parts"]) * present[:, tf.newaxis]
-        pooled = self._pool.windows(vectors, kinds, inputs["hours"], seen)
+        pooled = self._pool.windows(vectors, kinds, inputs["seconds"], seen)
         last = tf.pad(vectors * present[..., tf.newaxis], [[0, 0], [1, 0], [0, 0]])[:, :-1]
-        slots = inputs["slots"]
+        seconds, slots = inputs["seconds"], inputs["slots"]
+        recency = tf.where(kinds[:, :-1] > 0, age_bucket(seconds[:, 1:] - seconds[:, :-1]), 0)
+        recency = tf.reshape(tf.pad(recency, [[0, 0], [1, 0]]), [-1])
 
         def asked(each: "tf.Tensor") -> "tf.Tensor":
             return tf.gather(tf.reshape(each, [-1, each.shape[-1]]), slots)
@@ -76,6 +81,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         return self._combine(
             self._drop(asked(pooled), training=training),
             asked(last),
+            tf.gather(recency, slots),
             asked(tf.reduce_sum(seen, axis=2)[..., tf.newaxis]),
             tf.gather(self._person(inputs, training), slots // tf.shape(kinds)[1]),
             asked(inputs["context"]),
@@ -103,12 +109,12 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
             person = layer(person)
         return user + person
 
-    def _combine(self, pooled: "tf.Tensor", last: "tf.Tensor", length: "tf.Tensor", person: "tf.Tensor",
-                 context: "tf.Tensor", training: bool) -> "tf.Tensor":  # fmt: skip
+    def _combine(self, pooled: "tf.Tensor", last: "tf.Tensor", recency: "tf.Tensor", length: "tf.Tensor",
+                 person: "tf.Tensor", context: "tf.Tensor", training: bool) -> "tf.Tensor":  # fmt: skip
         mixed = self._mix(pooled) + person + self._length(tf.math.log(1.0 + length))
         mixed = _sum_known(self._context, context, mixed) + mixed
         if self._ordered:
-            mixed += last
+            mixed += last + embed_known(self._recency, recency)
         parts = [self._inner_norm(mixed), pooled, last] if self._ordered else [self._inner_norm(mixed), pooled]
         hidden = self._hidden(tf.concat(parts, axis=1))
         return self._norm(mixed + self._drop(self._out(hidden), training=training))

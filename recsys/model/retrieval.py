@@ -62,8 +62,8 @@ class TwoTower(tfrs.models.Model):  # type: ignore[misc]
     """Query and item tower under one loss.
 
     A batch holds windows of events: `history` int32[B, T] (1 + a row of `items`, 0 padding), `history_kinds`
-    int32[B, T], `parts` int32[B, T], `fresh` float32[B, T] (1 where the user first met the item), `hours`
-    float32[B, T], `context` int32[B, T, 3], `user` int32[B], `demographics` int32[B, n_demo]; `items` (the item
+    int32[B, T], `parts` int32[B, T], `fresh` float32[B, T] (1 where the user first met the item), `seconds`
+    int32[B, T], `context` int32[B, T, 3], `user` int32[B], `demographics` int32[B, n_demo]; `items` (the item
     tower's inputs) with `log_inclusion` float32[N] of its rows; `slots` int32[Q] (places of queries among the B x T
     slots); and of each target `asked` int32[P] (a row of `slots`), `target` int32[P] (a row of `items`) and `weight`
     float32[P]. Where items came while users were active, `since` float32[N] is the hour from which an item may be an

@@ -221,6 +221,7 @@ class BundleRecommender:
             return towers.query(
                 history_vectors=np.zeros((1, length, towers.dim), np.float32),
                 history_kinds=np.zeros((1, length), np.int32),
+                history_ages=np.zeros((1, length), np.int32),
                 history_gaps=np.zeros((1, length), np.int32),
                 user=dataset.users.vocab,
                 demographics=dataset.users.demographics,

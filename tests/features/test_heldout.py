@@ -51,8 +51,9 @@ def test_histories_are_the_last_positive_events_right_aligned(build: Build) -> N
     batch = histories(dataset, test.user_rows, test.history_end, test.query_time, 4)
     assert batch.items.tolist() == [[-1, 0, 2, 3], [-1, -1, -1, 1], [-1] * 4]  # a's i2 and d's i5 were disliked
     assert batch.kinds.tolist() == [[0, 2, 4, 2], [0, 0, 0, 2], [0] * 4]
-    assert batch.gaps.tolist() == [[0, 9, 9, 8], [0, 0, 0, 7], [0] * 4]  # 212 h, 164 h, 80 h; 54 h
-    assert (batch.items.dtype, batch.kinds.dtype, batch.gaps.dtype) == (np.int32, np.int32, np.int32)
+    assert batch.ages.tolist() == [[0, 21, 21, 20], [0, 0, 0, 19], [0] * 4]  # 212 h, 164 h, 80 h; 54 h
+    assert batch.gaps.tolist() == [[0, 9, 9, 8], [0, 0, 0, 7], [0] * 4]
+    assert {each.dtype for each in vars(batch).values()} == {np.dtype(np.int32)}
     shorter = histories(dataset, test.user_rows, test.history_end, test.query_time, 2)
     assert shorter.items.tolist() == [[2, 3], [-1, 1], [-1, -1]]
 
@@ -62,7 +63,7 @@ def test_before_a_users_first_event_the_history_is_empty(build: Build) -> None:
     batch = histories(dataset, np.arange(4), dataset.events.offsets[:-1], np.zeros(4, np.int64), 4)
     assert (batch.items == -1).all()
     assert not batch.kinds.any()
-    assert not batch.gaps.any()
+    assert not batch.ages.any()
 
 
 _EVENT = st.tuples(st.sampled_from("abcd"), st.sampled_from(["i1", "i2", "i3", "i4", "i5", "i6"]),
@@ -93,7 +94,7 @@ def test_what_a_split_measures_and_the_histories_before_it_know_nothing_later(
             wanted = events.item[past][-length:].tolist()
             assert batch.items[place].tolist() == [-1] * (length - len(wanted)) + wanted
         assert (batch.kinds[batch.items >= 0] != 5).all()  # 5 is a dislike
-        assert ((batch.gaps > 0) == (batch.items >= 0)).all()
+        assert ((batch.ages > 0) == (batch.items >= 0)).all()
         assert ((batch.kinds > 0) == (batch.items >= 0)).all()
 
 
@@ -112,6 +113,14 @@ def test_gaps_double_from_an_hour_to_a_year(build: Build) -> None:
     times = np.array([dataset.events.timestamp[0] + int(hour * 3600) for hour in hours])
     batch = histories(dataset, np.zeros(8, np.int64), np.ones(8, np.int64), times, 1)
     assert batch.gaps.ravel().tolist() == [1, 1, 2, 3, 4, 6, 15, 15]
+
+
+def test_ages_double_from_a_second_to_two_years(build: Build) -> None:
+    seconds = np.array([-5, 0, 1, 2, 3, 4, 3600, 2**26 - 1, 2**26, 2**40])
+    dataset = build(ROWS, cutoffs=CUTS)
+    rows = np.zeros(len(seconds), np.int64)
+    batch = histories(dataset, rows, rows + 1, dataset.events.timestamp[0] + seconds, 1)
+    assert batch.ages.ravel().tolist() == [1, 1, 2, 3, 3, 4, 13, 27, 28, 28]
 
 
 def test_context_counts_utc_hours_and_weekdays_from_one() -> None:

@@ -111,13 +111,14 @@ def _all_slots(tower: QueryTower, window: dict[str, "tf.Tensor"]) -> "tf.Tensor"
 
 def _window(n_slots: int) -> dict[str, "tf.Tensor"]:
     generator = np.random.default_rng(3)
-    hours = np.cumsum(generator.exponential(30, (2, n_slots)), axis=1)
+    seconds = np.cumsum(np.exp(generator.uniform(0, 16, (2, n_slots))), axis=1)  # a second to a hundred days apart
+    seconds[:, 1] = seconds[:, 0]
     return {
         "history_vectors": tf.constant(generator.normal(size=(2, n_slots, 8)), tf.float32),
         "history_kinds": tf.constant(generator.integers(1, 4, (2, n_slots)), tf.int32),
         "parts": tf.constant([[slot % 3 for slot in range(n_slots)]] * 2),
         "slots": tf.range(2 * n_slots),
-        "hours": tf.constant(hours, tf.float32),
+        "seconds": tf.constant(seconds, tf.int32),
         "context": tf.constant(generator.integers(0, 2, (2, n_slots, 3)), tf.int32),
         "user": tf.constant([1, 0]),
         "demographics": tf.constant([[1], [2]]),
@@ -136,14 +137,14 @@ def _tower(*, ordered: bool) -> QueryTower:
 @pytest.mark.parametrize("slot", [0, 1, 4])
 def test_a_slot_of_a_window_is_the_query_at_that_moment(slot: int) -> None:
     tower, window = _tower(ordered=True), _window(6)
-    hours = window["hours"].numpy()
-    gaps = np.clip(np.floor(np.log2(np.maximum(hours[:, slot : slot + 1] - hours[:, :slot], 0.5))) + 2, 1, 15)
+    seconds = window["seconds"].numpy()
+    ages = np.floor(np.log2(np.maximum(seconds[:, slot : slot + 1] - seconds[:, :slot], 0.5))) + 2
     pad = ((0, 0), (6 - slot, 0))
     alone = tower(
         {
             "history_vectors": np.pad(window["history_vectors"][:, :slot], (*pad, (0, 0))),
             "history_kinds": np.pad(window["history_kinds"][:, :slot], pad),
-            "history_gaps": np.pad(gaps, pad).astype(np.int32),
+            "history_ages": np.pad(ages, pad).astype(np.int32),
             "context": window["context"][:, slot],
             "user": window["user"],
             "demographics": window["demographics"],

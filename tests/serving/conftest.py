@@ -98,7 +98,7 @@ def write_towers(folder: Path, dataset: Dataset) -> None:
         [
             value("history_vectors", f32, "B", LENGTH, DIM),
             value("history_kinds", i32, "B", LENGTH),
-            value("history_gaps", i32, "B", LENGTH),
+            value("history_ages", i32, "B", LENGTH),
             value("user", i32, "B"),
             value("demographics", i32, "B", n_demo),
             value("context", i32, "B", 3),
