@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import polars as pl
 import pytest
 
 from recsys.errors import StorageError
+from recsys.model import ExportedTowers
 from recsys.registry import load_bundle, write_bundle
 from recsys.storage import local_path, publish
 
@@ -24,6 +26,20 @@ def test_a_bundle_gives_back_what_went_in(place: Any) -> None:
     np.testing.assert_array_equal(bundle.dataset.users.demographics, place.dataset.users.demographics)
     texts = ["topic1 word2", ""]
     np.testing.assert_array_equal(bundle.dataset.text_model.transform(texts), place.dataset.text_model.transform(texts))
+
+
+def test_towers_of_an_earlier_release_are_given_the_ages_they_ask_for(place: Any, tmp_path: Path) -> None:
+    shutil.copytree(place.towers, tmp_path, dirs_exist_ok=True)
+    query = onnx.load(tmp_path / "query.onnx")
+    next(each for each in query.graph.input if each.name == "history_ages").name = "history_gaps"
+    onnx.save(query, tmp_path / "query.onnx")
+    dataset, now = place.dataset, np.array([int(np.max(place.dataset.events.timestamp)) + 1])
+    first = np.zeros(1, np.int32)
+    of_today, earlier = (
+        towers.query_vectors(dataset, towers.history_vectors, first, dataset.events.offsets[1:2], now, first)
+        for towers in map(ExportedTowers.load, (place.towers, tmp_path))
+    )
+    np.testing.assert_array_equal(earlier, of_today)
 
 
 def test_raw_demographics_and_consent_stay_behind(place: Any) -> None:
