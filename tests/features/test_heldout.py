@@ -64,6 +64,7 @@ def test_before_a_users_first_event_the_history_is_empty(build: Build) -> None:
     assert (batch.items == -1).all()
     assert not batch.kinds.any()
     assert not batch.ages.any()
+    assert not batch.gaps.any()
 
 
 _EVENT = st.tuples(st.sampled_from("abcd"), st.sampled_from(["i1", "i2", "i3", "i4", "i5", "i6"]),
@@ -95,6 +96,7 @@ def test_what_a_split_measures_and_the_histories_before_it_know_nothing_later(
             assert batch.items[place].tolist() == [-1] * (length - len(wanted)) + wanted
         assert (batch.kinds[batch.items >= 0] != 5).all()  # 5 is a dislike
         assert ((batch.ages > 0) == (batch.items >= 0)).all()
+        assert ((batch.gaps > 0) == (batch.items >= 0)).all()
         assert ((batch.kinds > 0) == (batch.items >= 0)).all()
 
 
