@@ -2,9 +2,11 @@
 
     python benchmarks/onboarding.py                # 1,000 test users; writes state/benchmarks/onboarding.json
     python benchmarks/onboarding.py --users dev    # 500 other users, on whom every setting was chosen
+    python benchmarks/onboarding.py --skip         # who does not know a film is asked about the next one
 
 Users are held out wholly and answer from their own ratings: 4 or more is like, less is dislike, not rated is don't
-know. Don't know is an answer and uses up a question. Every film that any arm asks a user about is taken out of that
+know. Don't know is an answer and uses up a question, unless `--skip`: then a newcomer is asked until so many films are
+known, 25 at most. Every film that any arm asks a user about is taken out of that
 user's list and targets in all arms alike; nDCG@10 is on the positive films that remain.
 """
 
@@ -30,6 +32,7 @@ from recsys.serving.onboarding import Answers, Onboarding
 from recsys.serving.taste import standardised
 
 COUNTS, SEED = (1, 3, 5), 3
+MOST_ASKED = 25  # films a newcomer is asked about where unknown ones do not count
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 1e6)  # of the answers beside the towers: from none to all
 Replies = list[list[tuple[str, str]]]
 app = typer.Typer(add_completion=False)
@@ -41,6 +44,7 @@ def measure(
     limit: Annotated[int, typer.Option(help="users to ask, 0 for all")] = 0,
     diversity: Annotated[list[float] | None, typer.Option(help="settings to compare; default: the default")] = None,
     weights: Annotated[list[float] | None, typer.Option(help="weights of the answers beside the towers")] = None,
+    skip: Annotated[bool, typer.Option(help="don't know is no answer")] = False,
     out: Annotated[Path, typer.Option(help="folder of the results")] = ROOT / "state" / "benchmarks",
 ) -> None:
     """Ask every user in every arm and compare the lists."""
@@ -55,9 +59,9 @@ def measure(
     order = _most_known(case.train)
     drawn = np.random.default_rng(SEED)
     arms: dict[str, Replies] = {
-        "popular": [_fixed(case.train, order, row, truth) for row in range(n)],
-        "random": [_fixed(case.train, drawn.permutation(len(order)), row, truth) for row in range(n)],
-        **{name: [_adaptive(each, people, row, truth) for row in range(n)] for name, each in asking.items()},
+        "popular": [_fixed(case.train, order, row, truth, skip) for row in range(n)],
+        "random": [_fixed(case.train, drawn.permutation(len(order)), row, truth, skip) for row in range(n)],
+        **{name: [_adaptive(each, people, row, truth, skip) for row in range(n)] for name, each in asking.items()},
     }
     asked = _asked(case.train, arms, n)
     relevant = csr_matrix(truth[True] & ~asked)
@@ -65,28 +69,29 @@ def measure(
     n_relevant = np.diff(relevant.indptr).astype(np.int64)
     results = []
     for count in COUNTS:
-        parts = {name: _scores(case.train, people, case.towers, first, [each[:count] for each in replies])
-                 for name, replies in arms.items()}  # fmt: skip
+        told = {name: [each[: _until(each, count, skip)] for each in replies] for name, replies in arms.items()}
+        parts = {name: _scores(case.train, people, case.towers, first, each) for name, each in told.items()}
         for weight in weights or WEIGHTS:
             lists = {name: top_k(tower + weight * liked, 10, allowed) for name, (tower, liked) in parts.items()}
             values = {name: ndcg_at_k(hits_of(items, relevant), n_relevant) for name, items in lists.items()}
-            results += _compare(values, arms, count, weight)
+            results += _compare(values, told, count, weight)
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"onboarding_{users}.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    path = out / f"onboarding_{users}{'_skip' if skip else ''}.json"
+    path.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 def _compare(
-    values: dict[str, NDArray[np.float64]], arms: dict[str, Replies], count: int, weight: float
+    values: dict[str, NDArray[np.float64]], told: dict[str, Replies], count: int, weight: float
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     base = average(values["popular"])
     for name, each in values.items():
         gain, low, high = paired_bootstrap(each, values["popular"], 1000, 5)
-        known = float(np.mean([sum(answer != "unknown" for _, answer in told[:count]) for told in arms[name]]))
+        asked, known = float(np.mean(list(map(len, told[name])))), float(np.mean(list(map(_n_known, told[name]))))
         rows.append({"taste_weight": weight, "answers": count, "arm": name, "ndcg_at_10": average(each), "known": known,
-                     "gain": gain, "low": low, "high": high, "relative": gain / base})  # fmt: skip
-        print(f"weight {weight:<4} after {count}  {name:10} known {known:.2f}  nDCG@10 {average(each):.4f}  against "
-              f"popular {gain:+.4f} [{low:+.4f}, {high:+.4f}]  {gain / base:+.1%}", flush=True)  # fmt: skip
+                     "asked": asked, "gain": gain, "low": low, "high": high, "relative": gain / base})  # fmt: skip
+        found = f"nDCG@10 {average(each):.4f} against popular {gain:+.4f} [{low:+.4f}, {high:+.4f}]  {gain / base:+.1%}"
+        print(f"weight {weight:<4} after {count}  {name:10} asked {asked:.2f} known {known:.2f}  {found}", flush=True)
     return rows
 
 
@@ -121,17 +126,41 @@ def _tower_scores(trained: Dataset, people: Dataset, towers: ExportedTowers, tol
     return (queries @ towers.item_vectors.T).astype(np.float64)
 
 
-def _adaptive(onboarding: Onboarding, people: Dataset, row: int, truth: dict[bool, NDArray[np.bool_]]) -> Answers:
+def _adaptive(
+    onboarding: Onboarding, people: Dataset, row: int, truth: dict[bool, NDArray[np.bool_]], skip: bool
+) -> list[tuple[str, str]]:
     replies: list[tuple[str, str]] = []
     own = labels(people, row)
-    while len(replies) < max(COUNTS):
+    while not _enough(replies, skip):
         item = onboarding.next_questions(replies, own)[0].item_id
         replies.append((item, _reply(people, item, row, truth)))
     return replies
 
 
-def _fixed(trained: Dataset, order: NDArray[np.int64], row: int, truth: dict[bool, NDArray[np.bool_]]) -> Answers:
-    return [(str(trained.items.ids[item]), _reply_of(item, row, truth)) for item in order[: max(COUNTS)].tolist()]
+def _fixed(
+    trained: Dataset, order: NDArray[np.int64], row: int, truth: dict[bool, NDArray[np.bool_]], skip: bool
+) -> list[tuple[str, str]]:
+    replies: list[tuple[str, str]] = []
+    while not _enough(replies, skip):
+        item = int(order[len(replies)])
+        replies.append((str(trained.items.ids[item]), _reply_of(item, row, truth)))
+    return replies
+
+
+def _enough(replies: Answers, skip: bool) -> bool:
+    return len(replies) == MOST_ASKED or (_n_known(replies) if skip else len(replies)) == max(COUNTS)
+
+
+def _until(replies: Answers, count: int, skip: bool) -> int:
+    """Return how many questions it took to get `count` answers, or all there were."""
+    if not skip:
+        return count
+    known = np.cumsum([answer != "unknown" for _, answer in replies])
+    return min(int(np.searchsorted(known, count)) + 1, len(replies))
+
+
+def _n_known(replies: Answers) -> int:
+    return sum(answer != "unknown" for _, answer in replies)
 
 
 def _reply(people: Dataset, item: str, row: int, truth: dict[bool, NDArray[np.bool_]]) -> str:

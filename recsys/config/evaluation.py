@@ -33,7 +33,7 @@ class BlendConfig(Frozen):
     max_entries: int = Field(
         default=2**24, ge=1, description="entries of an item-item matrix that are kept, the largest of each row"
     )
-    max_users: int = Field(default=2000, ge=1, description="validation users that weights are chosen on")
+    max_users: int = Field(default=5000, ge=1, description="validation users that weights are chosen on")
     n_candidates: int = Field(default=50, ge=10, description="best items of each component that compete there")
     min_gain: float = Field(
         default=1.0, ge=0, description="standard errors by which a component must raise validation nDCG to enter"

@@ -84,17 +84,15 @@ def first_hours(dataset: Dataset, examples: Examples) -> NDArray[np.float32]:
     return np.where(first <= seconds.min(), -np.inf, first / 3600).astype(np.float32)
 
 
-def trust(dataset: Dataset, examples: Examples) -> NDArray[np.float32]:
-    """Return of every item how much of what its id has learned is to be said, float32[n_items].
+def trust(counts: NDArray[np.int64], hours: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much of what the ids of items have learned is to be said, of their events and `first_hours` [n_items].
 
     An item that came while users were active is trusted by n / (n + 20) of its n events, as in Bayesian shrinkage: the
     fewer they are, the more of what they tell is chance, and the more its content knows. Of one that was there from the
     start few events are all there is to tell.
     """
-    items = np.asarray(dataset.events.item)[examples.positions]
-    n = np.maximum(np.bincount(items, minlength=len(dataset.items.ids)), 1)
-    came = np.isfinite(first_hours(dataset, examples))
-    return np.where(came, n / (n + _EVENTS_TO_TRUST), 1).astype(np.float32)
+    n = np.maximum(counts, 1)
+    return np.where(np.isfinite(hours), n / (n + _EVENTS_TO_TRUST), 1).astype(np.float32)
 
 
 def task_of(dataset: Dataset, split: int) -> Task:
@@ -119,7 +117,10 @@ def task_of(dataset: Dataset, split: int) -> Task:
 
 
 class Batches:
-    """Training batches of a dataset; `full` scores against the whole catalogue, else against a sample of it."""
+    """Training batches of a dataset: of `n_negatives` items drawn a step, or with 0 of the whole catalogue.
+
+    `counts` int64[n_items] are the events of every item, `hours` float32[n_items] their `first_hours`.
+    """
 
     def __init__(self, dataset: Dataset, examples: Examples, length: int, *, n_negatives: int, task: Task) -> None:
         self._dataset, self._examples = dataset, examples
@@ -128,10 +129,11 @@ class Batches:
         n_items = len(dataset.items.ids)
         self._place = np.zeros(n_items + 1, np.int32)  # 1 + item row -> 1 + place in the catalogue
         self._place[self._rows + 1] = np.arange(1, len(self._rows) + 1)
-        counts = np.bincount(np.asarray(dataset.events.item)[examples.positions], minlength=n_items)
-        self._share = counts[self._rows] / counts.sum()
+        self.counts = np.bincount(np.asarray(dataset.events.item)[examples.positions], minlength=n_items)
+        self._share = self.counts[self._rows] / self.counts.sum()
         self._drawn = np.full(len(self._rows), 1.0 / len(self._rows))
-        self._since = first_hours(dataset, examples)[self._rows]
+        self.hours = first_hours(dataset, examples)
+        self._since = self.hours[self._rows]
         self._grows = bool(np.isfinite(self._since).any())
 
     def epoch(self, generator: np.random.Generator, batch_size: int, n_batches: int) -> Iterator[Batch]:
@@ -243,8 +245,8 @@ class Batches:
         """Return `history`, `target` and `log_inclusion`; and `items` where only a sample is scored."""
         if not self._n_negatives:
             certain = np.zeros(len(self._rows), np.float32)
-            since = {"since": self._since} if self._grows else {}
-            return {"history": places, "target": places.ravel()[targets] - 1, "log_inclusion": certain, **since}
+            found = {"history": places, "target": places.ravel()[targets] - 1, "log_inclusion": certain}
+            return found | self._came(slice(None))
         drawn = generator.integers(0, len(self._rows), self._n_negatives)
         rows, inverse = np.unique(np.concatenate([[-1], places.ravel() - 1, drawn]), return_inverse=True)
         history = inverse[1 : 1 + places.size].reshape(places.shape).astype(np.int32)
@@ -255,8 +257,12 @@ class Batches:
             "target": history.ravel()[targets] - 1,
             "log_inclusion": np.log(-np.expm1(missed)).astype(np.float32),
             "items": item_inputs(self._dataset.items, self._rows[rows]),
-            **({"since": self._since[rows]} if self._grows else {}),
+            **self._came(rows),
         }
+
+    def _came(self, rows: NDArray[np.intp] | slice) -> Batch:
+        """Return `since` of rows of the catalogue; nothing where it was there from the start."""
+        return {"since": self._since[rows]} if self._grows else {}
 
 
 def _batches(

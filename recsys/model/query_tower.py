@@ -73,7 +73,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         last = tf.pad(vectors * present[..., tf.newaxis], [[0, 0], [1, 0], [0, 0]])[:, :-1]
         seconds, slots = inputs["seconds"], inputs["slots"]
         recency = tf.where(kinds[:, :-1] > 0, age_bucket(seconds[:, 1:] - seconds[:, :-1]), 0)
-        recency = tf.reshape(tf.pad(recency, [[0, 0], [1, 0]]), [-1])
+        recency = tf.pad(recency, [[0, 0], [1, 0]])[..., tf.newaxis]
 
         def asked(each: "tf.Tensor") -> "tf.Tensor":
             return tf.gather(tf.reshape(each, [-1, each.shape[-1]]), slots)
@@ -81,7 +81,7 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         return self._combine(
             self._drop(asked(pooled), training=training),
             asked(last),
-            tf.gather(recency, slots),
+            asked(recency)[:, 0],
             asked(tf.reduce_sum(seen, axis=2)[..., tf.newaxis]),
             tf.gather(self._person(inputs, training), slots // tf.shape(kinds)[1]),
             asked(inputs["context"]),

@@ -165,7 +165,7 @@ class Trainer:
     def _start(self, inputs: Mapping[str, "tf.Tensor"]) -> None:
         """Start from the predecessor where there is one that fits, else from the data."""
         config, items, towers, dim = self._config, self._dataset.items, self._model, self._sizes.dim
-        before, shares = self._predecessor, trust(self._dataset, self._examples)
+        before, shares = self._predecessor, trust(self._batches.counts, self._batches.hours)
         ids = np.asarray(items.vocab), shares
         if before and before.fits(dim, weight_shapes(towers.query_tower)):
             self.warm = True
@@ -201,10 +201,8 @@ class Trainer:
     ) -> tuple[NDArray[np.float32], ContentWeights]:
         """Part item vectors into what content explains, as weights, and the rest [n_items, K] of the known items."""
         items, sizes = self._dataset.items, self._sizes
-        met = np.asarray(self._dataset.events.item)[self._examples.positions]
-        n_events = np.bincount(met, minlength=len(items.ids))
         tables = sizes.n_categories, sizes.n_creators, sizes.n_languages
-        content = fit_content(items, vectors, n_events * known, tables)
+        content = fit_content(items, vectors, self._batches.counts * known, tables)
         return np.where(known[:, np.newaxis], vectors - content.predict(items), 0).astype(np.float32), content
 
     def _train_step(self, inputs: Mapping[str, "tf.Tensor"], rate: "tf.Tensor") -> "tf.Tensor":

@@ -130,8 +130,9 @@ def test_new_items_are_trusted_by_their_events_and_old_ones_wholly(world: Datase
     published = np.zeros(len(world.items.ids), np.int64)
     published[new] = world.events.timestamp.max()
     n = int((world.events.item[examples.positions] == new).sum())
-    items = replace(world.items, published_at=published)
-    shares = trust(replace(world, items=items), examples)
+    grown = replace(world, items=replace(world.items, published_at=published))
+    batches = Batches(grown, examples, 8, n_negatives=0, task="next")
+    shares = trust(batches.counts, batches.hours)
     assert shares[new] == pytest.approx(n / (n + 20))
     assert (np.delete(shares, new) == 1).all()
 
