@@ -76,5 +76,6 @@ CASES = {
         (Bar("recall_at_10", 0.087, 0.100), Bar("ndcg_at_10", 0.055, 0.060)),
         {"SASRec": (0.061, 0.032), "TIGER": (0.065, 0.038), "HSTU": (0.079, 0.044), "sequence-kNN": (0.087, 0.055),
          "best published": (0.093, 0.053)},
+        "Towers are trained again on train and validation (`refit`), which the linear models and the peers see too.",
     ),
 }  # fmt: skip
