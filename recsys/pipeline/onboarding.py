@@ -16,12 +16,22 @@ if TYPE_CHECKING:
     from recsys.serving.taste import Answer
 
 _WORDS: "dict[str, Answer]" = {"l": "like", "d": "dislike", "?": "unknown"}
+_MOST_ASKED = 25  # questions after which patience ends where only known items count
 
 
-def onboard(config: Config, answers: Path | None, demographics: Mapping[str, str], n_questions: int, k: int) -> None:
+def onboard(
+    config: Config,
+    answers: Path | None,
+    demographics: Mapping[str, str],
+    n_questions: int,
+    k: int,
+    *,
+    skip: bool = False,
+) -> None:
     """Ask `n_questions` one after another, or read the answers of a file, and print k recommendations.
 
-    The file is CSV with the columns item_id and answer (like, dislike or unknown). Raises DataError for wrong answers,
+    With `skip` items the newcomer does not know do not count, and 25 or `n_questions`, if more, are asked at most. The
+    file is CSV with the columns item_id and answer (like, dislike or unknown). Raises DataError for wrong answers,
     unknown items and demographics the model does not know.
     """
     from recsys.serving import BundleRecommender, NewcomerRecommender
@@ -31,15 +41,16 @@ def onboard(config: Config, answers: Path | None, demographics: Mapping[str, str
     _check(demographics, recommender.bundle.dataset.spec.demographic_vocabs)
     newcomers = NewcomerRecommender(recommender, config.onboarding)
     console = Console()
-    told = _read(answers) if answers else _ask(newcomers, demographics, n_questions, console)
+    told = _read(answers) if answers else _ask(newcomers, demographics, n_questions, console, skip)
     print_list(console, f"a newcomer after {len(told)} answers", newcomers.recommend(told, k, demographics))
 
 
 def _ask(
-    newcomers: "NewcomerRecommender", demographics: Mapping[str, str], n_questions: int, console: Console
+    newcomers: "NewcomerRecommender", demographics: Mapping[str, str], n_questions: int, console: Console, skip: bool
 ) -> list[tuple[str, "Answer"]]:
     told: list[tuple[str, Answer]] = []
-    while len(told) < n_questions:
+    most = max(n_questions, _MOST_ASKED) if skip else n_questions
+    while len(told) < most and sum(answer != "unknown" or not skip for _, answer in told) < n_questions:
         questions = newcomers.next_questions(told, demographics)
         if not questions:
             break

@@ -33,6 +33,18 @@ def test_a_newcomer_is_asked_and_served(settings: Path) -> None:
     assert sum(line.split("│")[1].strip().isdigit() for line in output.splitlines() if line.count("│") > 3) == 10
 
 
+def test_who_skips_unknown_items_is_asked_until_enough_are_known(settings: Path) -> None:
+    output = run(settings, "--questions", "2", "--skip", answers="?\nl\n?\n?\nd\n")
+    assert output.count("don't know:") == 5
+    assert "a newcomer after 5 answers" in output
+
+
+def test_patience_ends_when_nothing_is_known(settings: Path) -> None:
+    whole = settings.read_text(encoding="utf-8").replace("n_pool = 20", "n_pool = 40")
+    settings.write_text(whole, encoding="utf-8")
+    assert run(settings, "--questions", "2", "--skip", answers="?\n" * 40).count("don't know:") == 25
+
+
 def test_answers_come_from_a_file(settings: Path, tmp_path: Path) -> None:
     answers = tmp_path / "answers.csv"
     answers.write_text("item_id,answer\ni003,like\ni006,unknown\n", encoding="utf-8")
