@@ -1,13 +1,13 @@
 """Onboarding on MovieLens 1M: which films to ask a newcomer about, against asking about popular or random films.
 
-    python benchmarks/onboarding.py                # 1,000 test users; writes state/benchmarks/onboarding.json
+    python benchmarks/onboarding.py                # 1,000 test users; writes state/benchmarks/onboarding_test.json
     python benchmarks/onboarding.py --users dev    # 500 other users, on whom every setting was chosen
     python benchmarks/onboarding.py --skip         # who does not know a film is asked about the next one
 
 Users are held out wholly and answer from their own ratings: 4 or more is like, less is dislike, not rated is don't
 know. Don't know is an answer and uses up a question, unless `--skip`: then a newcomer is asked until so many films are
-known, 25 at most. Every film that any arm asks a user about is taken out of that
-user's list and targets in all arms alike; nDCG@10 is on the positive films that remain.
+known, 25 at most. Every film that any arm asks a user about is taken out of that user's list and targets in all arms
+alike; nDCG@10 is on the positive films that remain.
 """
 
 import json
@@ -27,12 +27,12 @@ from recsys.evaluation.metrics import average, ndcg_at_k
 from recsys.evaluation.users import hits_of
 from recsys.features import Dataset, EventArrays
 from recsys.model import ExportedTowers
+from recsys.pipeline.onboarding import MOST_ASKED
 from recsys.schema import EVENT_KINDS
 from recsys.serving.onboarding import Answers, Onboarding
 from recsys.serving.taste import standardised
 
 COUNTS, SEED = (1, 3, 5), 3
-MOST_ASKED = 25  # films a newcomer is asked about where unknown ones do not count
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 1e6)  # of the answers beside the towers: from none to all
 Replies = list[list[tuple[str, str]]]
 app = typer.Typer(add_completion=False)

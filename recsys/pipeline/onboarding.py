@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recsys.serving.taste import Answer
 
 _WORDS: "dict[str, Answer]" = {"l": "like", "d": "dislike", "?": "unknown"}
-_MOST_ASKED = 25  # questions after which patience ends where only known items count
+MOST_ASKED = 25  # questions after which patience ends where only known items count
 
 
 def onboard(
@@ -49,7 +49,7 @@ def _ask(
     newcomers: "NewcomerRecommender", demographics: Mapping[str, str], n_questions: int, console: Console, skip: bool
 ) -> list[tuple[str, "Answer"]]:
     told: list[tuple[str, Answer]] = []
-    most = max(n_questions, _MOST_ASKED) if skip else n_questions
+    most = max(n_questions, MOST_ASKED)
     while len(told) < most and sum(answer != "unknown" or not skip for _, answer in told) < n_questions:
         questions = newcomers.next_questions(told, demographics)
         if not questions:
