@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -177,6 +178,18 @@ def test_a_loss_that_is_not_a_number_writes_nothing(backtest):
     assert code == 1
     assert "TrainingError: the loss is" in error
     assert "at step" in error
+    assert not out.exists()
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_towers_train(backtest, monkeypatch):
+    def too_late(*_):
+        raise AssertionError("the towers were trained first")
+
+    monkeypatch.setattr("recsys.model.train", too_late)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    code, error, out = backtest('protocol = "leave_one_out"\nmodels = ["two_tower", "ease"]\nks = [5]\n' + MAIN)
+    assert code == 1
+    assert "RecsysError: EASE over 30 items needs 0.0 GiB, 0.0 are free; lower backtest.ease_max_items" in error
     assert not out.exists()
 
 
