@@ -48,12 +48,11 @@ def main(
         seconds = time.perf_counter() - started
         towers = ExportedTowers.load(Path(folder) / "towers")
     print(f"{seconds:.0f} s for {len(trained.history)} epochs, epoch {trained.best_epoch} kept; test:")
-    recommender = TowerRecommender(dataset, towers, recommendable)
+    recommender, n_recommendable = TowerRecommender(dataset, towers, recommendable), int(recommendable.sum())
     last = np.asarray(dataset.events.timestamp)[users.history_end - 1]
     for before in map(int, asked_before.split(",")):
         asking = replace(users, query_time=np.maximum(users.query_time - before, last))
         items, _ = recommender.ranked(asking, _K)
-        n_recommendable = int(recommendable.sum())
         values = measure(dataset, asking, items, (_K,), n_recommendable=n_recommendable, full_recall=False).values
         found = ", ".join(f"{name} {values[name].mean():.4f}" for name in (f"hit_rate_at_{_K}", f"ndcg_at_{_K}"))
         print(f"asked {before} s before: {found}")
