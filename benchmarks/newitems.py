@@ -2,11 +2,12 @@
 
     python benchmarks/newitems.py      # MovieLens 1M; writes state/benchmarks/newitems.{json,png}
 
-The 421 films that case V4 holds out come out on the last day of train, when the likes told are given. The first ten
-likes of each are what may be told, all later ones are to be found, by ranking the 421 among themselves for the users
-who liked one; both are the same at every point. Towers are trained anew for every point, as a scheduled retraining
-would, on all other films and the likes told. By popularity the films are alike, as all have been told equally often;
-segment popularity knows who liked them.
+The first ten likes of each of the 421 films that case V4 holds out are what may be told, all later ones are to be
+found, by ranking the 421 among themselves for the users who liked one; both are the same at every point. Every film is
+met at the moment of its last like told: it came out as long before the end of train as that like came after the data's
+first event, a day for a popular one, months for another. Towers are trained anew for every point, as a scheduled
+retraining would, on all other films and the likes told. By popularity the films are alike, as all have been told
+equally often; segment popularity knows who liked them.
 """
 
 import json
@@ -81,7 +82,7 @@ def main(
 
 
 def _told(config: Config, n_events: int) -> tuple[Dataset, NDArray[np.bool_]]:
-    """Return the training set told `n_events` likes of each new film on its last day, and which films are new."""
+    """Return the training set told `n_events` likes of each new film up to its end, and which films are new."""
     interactions, users, items = read_consented(config)
     new = read_ids(config.backtest.cold_items, config.backtest.cold_items_column)
     liked = pl.col("value") >= config.features.min_rating
@@ -95,12 +96,17 @@ def _told(config: Config, n_events: int) -> tuple[Dataset, NDArray[np.bool_]]:
     drawn = np.random.default_rng(config.evaluation.seed).random(len(known)) < config.backtest.validation_share
     validates = pl.Series(drawn) & ~pl.col("new")  # what is told is trained on
     split = pl.when("new", pl.col("place") > max(N_EVENTS)).then(TEST).when(validates).then(VALIDATION).otherwise(TRAIN)
-    time = pl.when("new", split == TRAIN).then(pl.col(TIMESTAMP).max()).otherwise(TIMESTAMP)
-    given = known.with_columns(split.cast(pl.Int8).alias(GIVEN), time)
-    dataset = case_dataset(config, given.drop("new", "liked", "place"), users, items)
+    told = pl.col("new") & (pl.col(GIVEN) == TRAIN)
+    begin, end = known[TIMESTAMP].min(), known.filter(~pl.col("new"))[TIMESTAMP].max()
+    last_told = pl.col(TIMESTAMP).filter(told).max().over(ITEM_ID)
+    given = known.with_columns(split.cast(pl.Int8).alias(GIVEN)).with_columns((end - last_told).alias("put_off"))
+    came = dict(given.filter(told).group_by(ITEM_ID).agg((begin + pl.col("put_off").first()).dt.epoch("s")).iter_rows())
+    given = given.with_columns(pl.when(told).then(pl.col(TIMESTAMP) + pl.col("put_off")).otherwise(TIMESTAMP))
+    dataset = case_dataset(config, given.drop("new", "liked", "place", "put_off"), users, items)
     is_new = np.isin(dataset.items.ids, new)
     last = int(dataset.events.timestamp[np.asarray(dataset.events.split) == TRAIN].max())
-    published = np.where(is_new, last, dataset.items.published_at)  # as content the films keep their year
+    first = [came.get(item, last) for item in dataset.items.ids.tolist()]
+    published = np.where(is_new, first, dataset.items.published_at)  # as content the films keep their year
     return replace(dataset, items=replace(dataset.items, published_at=published)), is_new
 
 

@@ -62,7 +62,9 @@ def onboard(
     answers: Annotated[Path | None, typer.Option(help="CSV of item_id,answer instead of questions")] = None,
     about: Annotated[list[str] | None, typer.Option(help="demographics as name=label, may be repeated")] = None,
     questions: Annotated[int, typer.Option(min=1)] = 5,
-    skip: Annotated[bool, typer.Option("--skip", help="ask on until so many items are known, 25 at most")] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip", help="count known items only; asks 25 or --questions at most")
+    ] = False,
     k: Annotated[int, typer.Option(min=1)] = 10,
 ) -> None:
     """Ask a newcomer about a few items (l: like, d: dislike, ?: don't know) and print recommendations."""

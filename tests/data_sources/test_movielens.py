@@ -43,9 +43,15 @@ def test_films_have_titles_genres_and_years(movielens: Write, release: str) -> N
     assert items["categories"][1].to_list() == ["Drama"]
 
 
-def test_users_have_their_demographics_and_consent(movielens: Write) -> None:
-    users = _all(_open(movielens("100k"), "100k"))["users"].sort("user_id")
-    wanted = [("1", 24, "M", "technician", "8", True), ("2", 53, "F", "other", "9", True)]
+@pytest.mark.parametrize(
+    ("release", "wanted"),
+    [
+        ("100k", [("1", 24, "M", "technician", "ZIP 8…", True), ("2", 53, "F", "other", "ZIP 9…", True)]),
+        ("1m", [("1", 25, "M", "programmer", "ZIP 8…", True), ("2", 56, "F", "other", "ZIP 9…", True)]),
+    ],
+)
+def test_users_have_their_demographics_and_consent(movielens: Write, release: str, wanted: list[object]) -> None:
+    users = _all(_open(movielens(release), release))["users"].sort("user_id")
     columns = ("user_id", "age", "gender", "occupation", "location", "consent_personalization")
     assert users.select(columns).rows() == wanted
 

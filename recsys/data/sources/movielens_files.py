@@ -15,6 +15,11 @@ _GENRES_100K = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
+_OCCUPATIONS_1M = (
+    "other", "educator", "artist", "administrator", "student", "customer service", "doctor", "executive", "farmer",
+    "homemaker", "pupil", "lawyer", "programmer", "retired", "salesperson", "scientist", "self-employed", "engineer",
+    "craftsman", "unemployed", "writer",
+)  # fmt: skip
 _RATINGS: Final = {  # file names, separator, header lines
     "100k": (("u.data", "u.data.gz"), "\t", 0),
     "1m": (("ratings.dat",), "::", 0),
@@ -48,7 +53,10 @@ def _dated_ratings(path: Path) -> pl.DataFrame:
 
 
 def read_users(folder: Path, release: str) -> pl.DataFrame | None:
-    """Return the users with their demographics; None where the release has none. The place is the ZIP's first digit."""
+    """Return the users with their demographics; None where the release has none.
+
+    The place is the region of a ZIP code, its first digit.
+    """
     if release == "latest-small":
         return None
     name, separator, columns = (
@@ -57,8 +65,11 @@ def read_users(folder: Path, release: str) -> pl.DataFrame | None:
         else ("users.dat", "::", [USER_ID, GENDER, AGE, OCCUPATION, "zip"])
     )
     rows = _lines(folder, (name,), separator, len(columns))
+    names = {str(code): occupation for code, occupation in enumerate(_OCCUPATIONS_1M)}
     return pl.DataFrame(rows, schema=columns, orient="row").with_columns(
-        pl.col(AGE).cast(pl.Int32, strict=False), pl.col("zip").str.slice(0, 1).alias(LOCATION)
+        pl.col(AGE).cast(pl.Int32, strict=False),
+        pl.col(OCCUPATION).replace(names),
+        pl.format("ZIP {}…", pl.col("zip").str.slice(0, 1)).alias(LOCATION),
     )
 
 
