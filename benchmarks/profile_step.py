@@ -47,8 +47,7 @@ def main(
     config, dataset = ModelConfig(), synthetic(int(events), int(items))
     sizes, examples, rows = Sizes.of(config, dataset), training_examples(dataset), catalogue_rows(dataset)
     full = loss == "full" or (loss == "auto" and len(rows) <= config.full_softmax_max_items)
-    n_negatives = 0 if full else config.n_negatives
-    batches = Batches(dataset, examples, config.history_length, n_negatives=n_negatives, task="next")
+    batches = Batches.of(config, dataset, examples, full=full, task="next")
     before = time.process_time()
     made = list(batches.epoch(np.random.default_rng(0), config.batch_size, _WARM_UP + steps))
     input_s = (time.process_time() - before) / len(made)

@@ -115,9 +115,7 @@ def _bound(config: Any, dataset: Any, full: bool, task: Any) -> Json:
     from recsys.model.sizes import Sizes
 
     examples = training_examples(dataset)
-    batches = Batches(
-        dataset, examples, config.history_length, n_negatives=0 if full else config.n_negatives, task=task
-    )
+    batches = Batches.of(config, dataset, examples, full=full, task=task)
     (batch,) = batches.epoch(np.random.default_rng(0), config.batch_size, 1)
     n_candidates = len(catalogue_rows(dataset)) if full else len(batch["log_inclusion"])
     found = multiplies(batch, n_candidates, Sizes.of(config, dataset))

@@ -43,6 +43,7 @@ class ModelConfig(Frozen):
     loss: Literal["auto", "full", "sampled"] = "auto"
     full_softmax_max_items: int = Field(default=5_000, ge=0, description="larger catalogues are sampled: cheaper")
     n_negatives: int = Field(default=4096, ge=1, description="items drawn per step when the loss is sampled")
+    hard_share: float = Field(default=0.5, ge=0, le=1, description="of them, items of people alike: hard negatives")
     seed: int = 11
 
     @field_validator("dim")
@@ -51,6 +52,11 @@ class ModelConfig(Frozen):
         if 0 < dim < 4:
             raise ValueError(f"dim must be 0 (by the catalogue) or 4 to 256; got {dim}")
         return dim
+
+    @property
+    def n_hard(self) -> int:
+        """The items drawn per step that are hard negatives."""
+        return round(self.hard_share * self.n_negatives)
 
     def width(self, n_items: int) -> int:
         """Return the dimension of vectors for a catalogue."""

@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.config import ModelConfig
 from recsys.errors import TrainingError
 from recsys.features import Dataset, context_of
 from recsys.model.inputs import item_inputs
+from recsys.model.negatives import Neighbourhood
 
 Task: TypeAlias = Literal["next", "later", "any"]
 Batch: TypeAlias = dict[str, NDArray[np.generic] | dict[str, NDArray[np.generic]]]
@@ -119,22 +121,32 @@ def task_of(dataset: Dataset, split: int) -> Task:
 class Batches:
     """Training batches of a dataset: of `n_negatives` items drawn a step, or with 0 of the whole catalogue.
 
+    Of those drawn the first `n_hard` come from the neighbourhood of the batch's events, the others from everywhere.
     `counts` int64[n_items] are the events of every item, `hours` float32[n_items] their `first_hours`.
     """
 
-    def __init__(self, dataset: Dataset, examples: Examples, length: int, *, n_negatives: int, task: Task) -> None:
+    def __init__(
+        self, dataset: Dataset, examples: Examples, length: int, *, n_negatives: int, task: Task, n_hard: int = 0
+    ) -> None:
         self._dataset, self._examples = dataset, examples
-        self._length, self._task, self._n_negatives = length, task, n_negatives
+        self._length, self._task, self._n_negatives, self._n_hard = length, task, n_negatives, n_hard
         self._rows = catalogue_rows(dataset)
         n_items = len(dataset.items.ids)
         self._place = np.zeros(n_items + 1, np.int32)  # 1 + item row -> 1 + place in the catalogue
         self._place[self._rows + 1] = np.arange(1, len(self._rows) + 1)
         self.counts = np.bincount(np.asarray(dataset.events.item)[examples.positions], minlength=n_items)
         self._share = self.counts[self._rows] / self.counts.sum()
-        self._drawn = np.full(len(self._rows), 1.0 / len(self._rows))
+        items = np.asarray(dataset.events.item)[examples.positions]
+        self._near = Neighbourhood(items, examples.offsets, n_items) if n_hard else None
         self.hours = first_hours(dataset, examples)
         self._since = self.hours[self._rows]
         self._grows = bool(np.isfinite(self._since).any())
+
+    @classmethod
+    def of(cls, config: ModelConfig, dataset: Dataset, examples: Examples, *, full: bool, task: Task) -> Self:
+        """Return the batches that a configuration asks for, `full` of the whole catalogue."""
+        n_negatives, n_hard = (0, 0) if full else (config.n_negatives, config.n_hard)
+        return cls(dataset, examples, config.history_length, n_negatives=n_negatives, n_hard=n_hard, task=task)
 
     def epoch(self, generator: np.random.Generator, batch_size: int, n_batches: int) -> Iterator[Batch]:
         """Yield batches of about `batch_size` slots, passing over all windows as often as it takes."""
@@ -201,7 +213,7 @@ class Batches:
             "asked": asked.astype(np.int32),
             "weight": weights.ravel()[targets],
             **self._hours(seconds.ravel()[targets], asked, len(slots)),
-            **self._candidates(self._place[items], targets, generator),
+            **self._candidates(self._place[items], targets, examples[inside], generator),
         }
 
     def _hours(self, seconds: NDArray[np.int64], asked: NDArray[np.intp], n_queries: int) -> Batch:
@@ -240,18 +252,28 @@ class Batches:
         return np.asarray(window * width + np.where(n_before, drawn[np.arange(len(targets)), chosen], start))
 
     def _candidates(
-        self, places: NDArray[np.int32], targets: NDArray[np.intp], generator: np.random.Generator
+        self,
+        places: NDArray[np.int32],
+        targets: NDArray[np.intp],
+        examples: NDArray[np.int64],
+        generator: np.random.Generator,
     ) -> Batch:
         """Return `history`, `target` and `log_inclusion`; and `items` where only a sample is scored."""
         if not self._n_negatives:
             certain = np.zeros(len(self._rows), np.float32)
             found = {"history": places, "target": places.ravel()[targets] - 1, "log_inclusion": certain}
             return found | self._came(slice(None))
-        drawn = generator.integers(0, len(self._rows), self._n_negatives)
+        n_anywhere = self._n_negatives - self._n_hard
+        drawn = generator.integers(0, len(self._rows), n_anywhere)
+        if self._near:
+            near = self._near.items(generator.choice(examples, self._n_hard), generator)
+            drawn = np.concatenate([drawn, self._place[near + 1] - 1])
         rows, inverse = np.unique(np.concatenate([[-1], places.ravel() - 1, drawn]), return_inverse=True)
         history = inverse[1 : 1 + places.size].reshape(places.shape).astype(np.int32)
         rows = rows[1:]  # row 0 of `rows` was padding
-        missed = places.size * np.log1p(-self._share[rows]) + self._n_negatives * np.log1p(-self._drawn[rows])
+        missed = (places.size + self._n_hard) * np.log1p(-self._share[rows]) + n_anywhere * np.log1p(
+            -1 / len(self._rows)
+        )
         return {
             "history": history,
             "target": history.ravel()[targets] - 1,

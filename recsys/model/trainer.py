@@ -55,13 +55,7 @@ class Trainer:
         rows = catalogue_rows(dataset)
         self.full = config.loss == "full" or (config.loss == "auto" and len(rows) <= config.full_softmax_max_items)
         self.task: Task = task_of(dataset, _VALIDATION) if config.task == "auto" else config.task
-        self._batches = Batches(
-            dataset,
-            examples,
-            config.history_length,
-            n_negatives=0 if self.full else config.n_negatives,
-            task=self.task,
-        )
+        self._batches = Batches.of(config, dataset, examples, full=self.full, task=self.task)
         self._catalogue = _tensors(item_inputs(dataset.items, rows)) if self.full else None
         self._model = TwoTower(config, self._sizes, ordered=self.task != "any")
         self._optimizer: Optimizer | None = None

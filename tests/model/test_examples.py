@@ -92,14 +92,15 @@ def test_sampled_batches_address_the_same_items_as_full_ones(world: Dataset) -> 
         assert (with_padding[1:][sampled["target"]] == vocab[1:][full["target"]]).all()
 
 
-def test_log_inclusion_is_the_chance_to_be_in_the_sample(world: Dataset) -> None:
+@pytest.mark.parametrize("n_hard", [0, 2])
+def test_log_inclusion_is_the_chance_to_be_in_the_sample(world: Dataset, n_hard: int) -> None:
     examples = training_examples(world)
-    batches = Batches(world, examples, 8, n_negatives=5, task="next")
+    batches = Batches(world, examples, 8, n_negatives=5, n_hard=n_hard, task="next")
     counts = np.bincount(world.events.item[examples.positions], minlength=len(world.items.ids))
     batch = next(iter(batches.epoch(np.random.default_rng(0), 64, 1)))
     share = counts[np.asarray(batch["items"]["id"]) - 1] / counts.sum()  # type: ignore[call-overload]
     n_slots, n_items = np.asarray(batch["history"]).size, len(world.items.ids)
-    by_hand = 1 - (1 - share) ** n_slots * (1 - 1 / n_items) ** 5
+    by_hand = 1 - (1 - share) ** (n_slots + n_hard) * (1 - 1 / n_items) ** (5 - n_hard)
     assert np.allclose(np.exp(batch["log_inclusion"]), by_hand, atol=1e-5)
 
 
