@@ -134,9 +134,9 @@ class Batches:
         n_items = len(dataset.items.ids)
         self._place = np.zeros(n_items + 1, np.int32)  # 1 + item row -> 1 + place in the catalogue
         self._place[self._rows + 1] = np.arange(1, len(self._rows) + 1)
-        self.counts = np.bincount(np.asarray(dataset.events.item)[examples.positions], minlength=n_items)
-        self._share = self.counts[self._rows] / self.counts.sum()
         items = np.asarray(dataset.events.item)[examples.positions]
+        self.counts = np.bincount(items, minlength=n_items)
+        self._share = self.counts[self._rows] / self.counts.sum()
         self._near = Neighbourhood(items, examples.offsets, n_items) if n_hard else None
         self.hours = first_hours(dataset, examples)
         self._since = self.hours[self._rows]
@@ -271,9 +271,8 @@ class Batches:
         rows, inverse = np.unique(np.concatenate([[-1], places.ravel() - 1, drawn]), return_inverse=True)
         history = inverse[1 : 1 + places.size].reshape(places.shape).astype(np.int32)
         rows = rows[1:]  # row 0 of `rows` was padding
-        missed = (places.size + self._n_hard) * np.log1p(-self._share[rows]) + n_anywhere * np.log1p(
-            -1 / len(self._rows)
-        )
+        by_share = (places.size + self._n_hard) * np.log1p(-self._share[rows])
+        missed = by_share + n_anywhere * np.log1p(-1 / len(self._rows))
         return {
             "history": history,
             "target": history.ravel()[targets] - 1,

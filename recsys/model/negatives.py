@@ -9,7 +9,8 @@ class Neighbourhood:
 
     Each step goes to one of its events with equal chance, so that a walk from an event drawn at random ends at every
     event with equal chance (the stationary distribution of a random walk is a node's share of edges): an item is met
-    with the probability of its share of events, as within the batch, and yet lies near what the batch asks for.
+    with the probability of its share of events, as within the batch, and yet lies near what the batch asks for. Near a
+    query of the batch it is met more often than that probability says, and so weighs more: that makes it hard.
     """
 
     def __init__(self, items: NDArray[np.integer], offsets: NDArray[np.int64], n_items: int) -> None:
