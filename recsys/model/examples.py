@@ -121,7 +121,7 @@ def task_of(dataset: Dataset, split: int) -> Task:
 class Batches:
     """Training batches of a dataset: of `n_negatives` items drawn a step, or with 0 of the whole catalogue.
 
-    Of those drawn the first `n_hard` come from the neighbourhood of the batch's events, the others from everywhere.
+    Of those drawn `n_hard` come from the neighbourhood of the batch's events, the others from everywhere.
     `counts` int64[n_items] are the events of every item, `hours` float32[n_items] their `first_hours`.
     """
 
@@ -137,7 +137,7 @@ class Batches:
         items = np.asarray(dataset.events.item)[examples.positions]
         self.counts = np.bincount(items, minlength=n_items)
         self._share = self.counts[self._rows] / self.counts.sum()
-        self._near = Neighbourhood(items, examples.offsets, n_items) if n_hard else None
+        self._near = Neighbourhood(items, examples.offsets, self.counts) if n_hard else None
         self.hours = first_hours(dataset, examples)
         self._since = self.hours[self._rows]
         self._grows = bool(np.isfinite(self._since).any())

@@ -13,12 +13,11 @@ class Neighbourhood:
     query of the batch it is met more often than that probability says, and so weighs more: that makes it hard.
     """
 
-    def __init__(self, items: NDArray[np.integer], offsets: NDArray[np.int64], n_items: int) -> None:
-        """Take the item rows [n] of all events, those of user u in `offsets[u]:offsets[u + 1]`."""
-        self._items, self._offsets = items, offsets
+    def __init__(self, items: NDArray[np.integer], offsets: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        """Take the item rows [n] of all events, user u's in `offsets[u]:offsets[u + 1]`, and each item's `counts`."""
+        self._items, self._offsets, self._counts = items, offsets, counts
         self._by_item = np.argsort(items, kind="stable").astype(np.int32)
-        self._counts = np.bincount(items, minlength=n_items)
-        self._starts = np.cumsum(self._counts) - self._counts
+        self._starts = np.cumsum(counts) - counts
 
     def items(self, events: NDArray[np.integer], generator: np.random.Generator) -> NDArray[np.integer]:
         """Return the item row where a walk from each of the events [k] ends."""

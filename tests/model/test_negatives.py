@@ -10,7 +10,7 @@ OFFSETS = np.array([0, 2, 4, 6, 6, 9], np.int64)
 
 
 def _ends(events: np.ndarray) -> np.ndarray:
-    return Neighbourhood(ITEMS, OFFSETS, 7).items(events, np.random.default_rng(3))
+    return Neighbourhood(ITEMS, OFFSETS, np.bincount(ITEMS, minlength=7)).items(events, np.random.default_rng(3))
 
 
 def test_walks_end_at_items_of_people_who_share_the_first_item() -> None:
