@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from recsys.model import item_tower, query_tower
 from recsys.model._tensorflow import tf
-from recsys.model.examples import Batch
+from recsys.model.batches import Batch
 from recsys.model.pooling import KEY, N_HEADS
 from recsys.model.sizes import Sizes
 

@@ -24,7 +24,8 @@ from synthetic import synthetic
 
 from recsys.config import ModelConfig
 from recsys.model._tensorflow import tf
-from recsys.model.examples import Batch, Batches, catalogue_rows, training_examples
+from recsys.model.batches import Batch, Batches
+from recsys.model.examples import catalogue_rows, training_examples
 from recsys.model.inputs import item_inputs
 from recsys.model.optimizer import Optimizer
 from recsys.model.retrieval import TwoTower
@@ -44,9 +45,9 @@ def main(
     plot: Annotated[Path | None, typer.Option(help="write a picture")] = None,
 ) -> None:
     """Print the phases, the bound and the achieved share as JSON."""
-    config, dataset = ModelConfig(), synthetic(int(events), int(items))
+    config, dataset = ModelConfig(loss=loss), synthetic(int(events), int(items))
     sizes, examples, rows = Sizes.of(config, dataset), training_examples(dataset), catalogue_rows(dataset)
-    full = loss == "full" or (loss == "auto" and len(rows) <= config.full_softmax_max_items)
+    full = config.scores_all(len(rows))
     batches = Batches.of(config, dataset, examples, full=full, task="next")
     before = time.process_time()
     made = list(batches.epoch(np.random.default_rng(0), config.batch_size, _WARM_UP + steps))

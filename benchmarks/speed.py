@@ -111,7 +111,8 @@ def _bound(config: Any, dataset: Any, full: bool, task: Any) -> Json:
     import numpy as np
     from multiplies import bound, multiplies, peak_gflops
 
-    from recsys.model.examples import Batches, catalogue_rows, training_examples
+    from recsys.model.batches import Batches
+    from recsys.model.examples import catalogue_rows, training_examples
     from recsys.model.sizes import Sizes
 
     examples = training_examples(dataset)

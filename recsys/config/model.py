@@ -58,6 +58,10 @@ class ModelConfig(Frozen):
         """The items drawn per step that are hard negatives."""
         return round(self.hard_share * self.n_negatives)
 
+    def scores_all(self, n_items: int) -> bool:
+        """Return whether the loss is over a whole catalogue, not a sample of it."""
+        return self.loss == "full" or (self.loss == "auto" and n_items <= self.full_softmax_max_items)
+
     def width(self, n_items: int) -> int:
         """Return the dimension of vectors for a catalogue."""
         return self.dim or next((width for most, width in _WIDTHS if n_items <= most), _NARROW)

@@ -14,8 +14,9 @@ from recsys.config import ModelConfig
 from recsys.errors import TrainingError
 from recsys.features import Dataset, Heldout, heldout
 from recsys.model._tensorflow import tf
+from recsys.model.batches import Batch, Batches
 from recsys.model.content_start import ContentWeights, fit_content
-from recsys.model.examples import Batch, Batches, Task, catalogue_rows, task_of, training_examples, trust
+from recsys.model.examples import Task, catalogue_rows, task_of, training_examples, trust
 from recsys.model.export import export_towers
 from recsys.model.inputs import item_inputs, query_inputs
 from recsys.model.optimizer import Optimizer, learning_rate_at
@@ -53,7 +54,7 @@ class Trainer:
         self._sizes = Sizes.of(config, dataset)
         examples = self._examples = training_examples(dataset)
         rows = catalogue_rows(dataset)
-        self.full = config.loss == "full" or (config.loss == "auto" and len(rows) <= config.full_softmax_max_items)
+        self.full = config.scores_all(len(rows))
         self.task: Task = task_of(dataset, _VALIDATION) if config.task == "auto" else config.task
         self._batches = Batches.of(config, dataset, examples, full=self.full, task=self.task)
         self._catalogue = _tensors(item_inputs(dataset.items, rows)) if self.full else None

@@ -83,3 +83,9 @@ def test_vectors_widen_with_the_catalogue_unless_a_width_is_given() -> None:
     assert ModelConfig(dim=32).width(50_000) == 32
     with pytest.raises(ValidationError, match="0 .by the catalogue. or 4 to 256"):
         ModelConfig(dim=3)
+
+
+def test_a_small_catalogue_is_scored_whole_unless_told_otherwise() -> None:
+    assert [ModelConfig().scores_all(n) for n in (5_000, 5_001)] == [True, False]
+    assert ModelConfig(loss="full").scores_all(1_000_000)
+    assert not ModelConfig(loss="sampled").scores_all(10)
