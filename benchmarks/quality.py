@@ -33,7 +33,8 @@ _HEAD = """# Results
 
 Every figure comes from `make bench-quality` (`python benchmarks/quality.py CASE`): full catalogue, seen items masked,
 ties broken by item id, defaults unless a row says otherwise, means over the seeds, intervals by bootstrap over users.
-Protocols: the headers of `benchmarks/*.toml` and [docs/backtest.md](../docs/backtest.md).
+Protocols: the headers of `benchmarks/*.toml` and [docs/backtest.md](../docs/backtest.md). Rows `peer_..` are other
+people's models, fitted before by `make bench-peers`.
 """
 _SEEDS = (11, 12, 13, 14, 15)
 _GIB = 2**30
@@ -111,6 +112,7 @@ def _section(name: str, report: Json, timing: list[Json], seconds: float, refuse
         *_table(header, rows + published),
         "",
         *_bars(case, report),
+        *_seconds(case, report, timing),
         *(["", case.note] if case.note else []),
     ]
     return "\n".join([*lines, *([f"\nRefused: {refused}"] if refused else []), ""])
@@ -118,10 +120,23 @@ def _section(name: str, report: Json, timing: list[Json], seconds: float, refuse
 
 def _row(model: str, case: Case, report: Json, timing: list[Json]) -> list[str]:
     found, main = report["models"][model], report["main_metric"]
-    fits = [each["seconds"]["fit"] for each in timing if each["model"] == model]
+    fit_s = "" if model.startswith("peer_") else f"{_fit_s(model, timing):.1f}"
     low, high = found["intervals"][main]
     values = [f"{found['metrics'][metric]:.4f}" for metric in case.metrics]
-    return [model, *values, f"{low:.4f} to {high:.4f}", f"{sum(fits) / len(fits):.1f}"]
+    return [model, *values, f"{low:.4f} to {high:.4f}", fit_s]
+
+
+def _fit_s(model: str, timing: list[Json]) -> float:
+    fits = [each["seconds"]["fit"] for each in timing if each["model"] == model]
+    return float(sum(fits) / len(fits))
+
+
+def _seconds(case: Case, report: Json, timing: list[Json]) -> list[str]:
+    if not case.goal_s or not {"two_tower", "hybrid"} <= set(report["models"]):
+        return []
+    seconds = _fit_s("two_tower", timing) + _fit_s("hybrid", timing)
+    met = "met" if seconds < case.goal_s else "missed"
+    return [f"- towers and hybrid of one seed fitted in {seconds:.0f} s; goal {case.goal_s:.0f} s ({met})"]
 
 
 def _padded(values: tuple[float, ...], n: int) -> list[str]:

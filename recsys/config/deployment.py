@@ -3,7 +3,7 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError, model_validator
 
@@ -15,6 +15,9 @@ from recsys.config.model import ModelConfig, TuningConfig, space_problem
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
 from recsys.config.sources import DemoSource, Source
 from recsys.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class Config(Frozen):
@@ -71,8 +74,15 @@ def load_config(path: str | Path | None = None) -> Config:
         if storage := os.environ.get("RECSYS_STORAGE"):
             settings["storage"] = storage
         return Config.model_validate(settings)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {chosen}: {error}") from error
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(map(_told, error.errors(include_url=False)))
         raise ConfigError(f"{chosen or 'the configuration'} is not valid: {problems}") from error
+
+
+def _told(problem: "ErrorDetails") -> str:
+    where, got = ".".join(map(str, problem["loc"])) or "config", problem["input"]
+    # Text may be an address with a password in it; a choice that does not exist is none.
+    shown = isinstance(got, int | float) or (isinstance(got, str) and problem["type"] == "literal_error")
+    return f"{where}: {problem['msg']}" + (f"; got {got!r}" if shown else "")

@@ -12,7 +12,7 @@ _ACCURACY = ("recall", "precision", "ndcg", "map", "mrr", "hit_rate")
 class EvaluationConfig(Frozen):
     """Cut-offs and baselines."""
 
-    ks: tuple[int, ...] = (10, 20, 50)
+    ks: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(10, 20, 50), min_length=1)
     main_metric: str = "ndcg_at_10"
     knn_neighbours: int = Field(default=100, ge=1)
     recent_days: int = Field(default=7, ge=1, description="window of the recent-popularity baseline")
@@ -71,12 +71,14 @@ class BacktestConfig(Frozen):
     validated: str = Field(default="", description="files: validation interactions; default: a share of train")
     test: str = Field(default="", description="files: test interactions")
     folds: tuple[str, ...] = Field(default=(), description="files, item_cold: what {fold} in the addresses stands for")
-    models: tuple[str, ...] = ("two_tower", "ease", "item_knn", "popularity", "recent_popularity", "random")
+    models: tuple[str, ...] = Field(
+        default=("two_tower", "ease", "item_knn", "popularity", "recent_popularity", "random"), min_length=1
+    )
     recommendations: dict[str, str] = Field(
         default={}, description="name -> Parquet of another program's lists, measured in the same run"
     )
-    seeds: tuple[int, ...] = Field(default=(11,), min_length=1)
-    ks: tuple[int, ...] = Field(default=(10, 20, 50), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(11,), min_length=1)
+    ks: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(10, 20, 50), min_length=1)
     main_metric: str = "ndcg_at_10"
     recall_denominator: Literal["min_k", "relevant"] = Field(
         default="min_k", description="recall divides by min(k, relevant) or by relevant"
@@ -101,6 +103,8 @@ class BacktestConfig(Frozen):
             raise ValueError(f"backtest.{name} must be set with protocol {self.protocol!r}")
         if self.folds and not any("{fold}" in uri for uri in (self.train, self.validated, self.test, self.cold_items)):
             raise ValueError("backtest.folds is set, but no address holds {fold}; got the same data for every fold")
-        if min(self.ks) < 1 or len(set(self.seeds)) < len(self.seeds) or len(set(self.models)) < len(self.models):
-            raise ValueError("backtest.ks must be >= 1, and seeds and models must not repeat")
+        for name in ("ks", "seeds", "models", "folds"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"backtest.{name} must not repeat; got {', '.join(map(str, values))}")
         return self

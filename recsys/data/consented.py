@@ -12,27 +12,47 @@ from recsys.data.ingest import PrivacyDoor
 from recsys.data.privacy import coarsen_users
 from recsys.data.sources import open_source
 from recsys.data.tables import to_contract
-from recsys.errors import SourceError
-from recsys.schema import INTERACTIONS
+from recsys.errors import DataError, SourceError
+from recsys.schema import EVENT, INTERACTIONS, ITEM_ID, TIMESTAMP, VALUE
 
 
 def read_consented(config: Config) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Return interactions, users and items of the whole source, with its extra columns.
 
-    Raises SourceError when the source cannot be read as the data contract demands.
+    Raises SourceError when the source cannot be read as the data contract demands, DataError when an event lacks what
+    every event must have, or when no event may be used.
     """
     source = open_source(config)
     begin, end = source.interval()
     door = PrivacyDoor(config, source, end)
     register = register_as_of(door.register, end)
-    kept = [
-        screen_interactions(
-            to_contract(batch, INTERACTIONS, "interactions"), register, door.privacy, door.key, door.horizon
-        )[0].drop(PSEUDONYM)
-        for batch in source.interactions(begin, end)
-    ]
+    kept, judged = [], []
+    for batch in source.interactions(begin, end):
+        rows = to_contract(batch, INTERACTIONS, "interactions")
+        passed, counts = screen_interactions(rows, register, door.privacy, door.key, door.horizon)
+        kept.append(passed.drop(PSEUDONYM))
+        judged.append(counts)
+    interactions = pl.concat(kept)
+    if interactions.is_empty() and len(found := pl.concat(judged)):
+        totals = found.group_by(STATUS).agg(pl.sum("count")).sort(STATUS)
+        reasons = ", ".join(f"{status} {n}" for status, n in totals.rows())
+        raise DataError(f"no event may be used: {reasons}; give the users their consent column, or set "
+                        'privacy.consent_missing = "allow" where consent is known otherwise')  # fmt: skip
+    _refuse_incomplete(interactions)
     users = register.filter(pl.col(STATUS) == KEPT).drop(PSEUDONYM, STATUS)
-    return pl.concat(kept), coarsen_users(users, door.privacy), door.items
+    return interactions, coarsen_users(users, door.privacy), door.items
+
+
+def _refuse_incomplete(interactions: pl.DataFrame) -> None:
+    """Raise DataError: there is no quarantine here, and leaving rows out in silence would change what is measured."""
+    lacking = {
+        "no item_id": pl.col(ITEM_ID).is_null() | (pl.col(ITEM_ID) == ""),
+        "no timestamp": pl.col(TIMESTAMP).is_null(),
+        "a rating without a value": (pl.col(EVENT) == "rating") & pl.col(VALUE).is_null(),
+    }
+    counts = interactions.select(expression.fill_null(False).sum().alias(name) for name, expression in lacking.items())
+    if found := ", ".join(f"{n} have {name}" for name, n in counts.row(0, named=True).items() if n):
+        raise DataError(f"of {len(interactions)} events {found}; correct the source, or leave these rows out of it")
 
 
 def read_ids(uri: str, column: str = "") -> list[str]:

@@ -27,16 +27,20 @@ class GivenLists:
     def ranked(self, heldout: Heldout, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Return item rows int32[n_users, k], -1 as padding, and scores float64[n_users, k], NaN there.
 
-        Raises DataError when a list holds an item that does not exist, may not be ranked, was seen, or stands twice,
-        when a rank is used twice, or when scores are not finite or all the same.
+        Raises DataError when no list is for one of the users, when a list holds an item that does not exist, may not be
+        ranked, was seen, or stands twice, when ranks do not count from 1 or one is used twice, or when scores are not
+        finite or all the same.
         """
+        self._refuse("have no rank of 1 or more", int((self._lists[RANK].fill_null(0) < 1).sum()))
         users = pl.DataFrame({USER_ID: self._dataset.users.ids[heldout.user_rows]}).with_row_index("user")
         items = pl.DataFrame({ITEM_ID: self._dataset.items.ids}).with_row_index("item")
         mine = self._lists.join(users, on=USER_ID, maintain_order="left").filter(pl.col(RANK).is_between(1, k))
+        if not len(mine):
+            raise DataError(f"{self._uri} holds no list for any of the {len(users)} users who are asked; check its ids")
         rows = mine.join(items, on=ITEM_ID, how="left", maintain_order="left")
         user, place = rows["user"].to_numpy().astype(np.int64), rows[RANK].to_numpy().astype(np.int64) - 1
         item = rows["item"].fill_null(0).to_numpy().astype(np.int64)
-        seen = np.asarray(heldout.seen[user, item]).ravel().astype(bool) if len(rows) else np.zeros(0, bool)
+        seen = np.asarray(heldout.seen[user, item]).ravel().astype(bool)
         self._refuse("hold items that are not in the catalogue", rows["item"].null_count())
         self._refuse("may not be ranked here", int((~self._recommendable[item]).sum()))
         self._refuse("were seen by their user before", int(seen.sum()))
@@ -58,10 +62,10 @@ def _read(uri: str) -> pl.DataFrame:
     try:
         with fsspec.open(uri, "rb") as stream:
             lists = pl.read_parquet(stream)
+        if missing := [name for name in _NEEDED if name not in lists.columns]:
+            raise SourceError(f"{uri} must have the columns {', '.join(_NEEDED)}; missing: {', '.join(missing)}")
+        return lists.select(
+            pl.col(USER_ID, ITEM_ID).cast(pl.String), pl.col(RANK).cast(pl.Int64), pl.col(SCORE).cast(pl.Float64)
+        )
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SourceError(f"cannot read the lists {uri}: {str(error).splitlines()[0]}; check the address") from error
-    if missing := [name for name in _NEEDED if name not in lists.columns]:
-        raise SourceError(f"{uri} must have the columns {', '.join(_NEEDED)}; missing: {', '.join(missing)}")
-    return lists.select(
-        pl.col(USER_ID, ITEM_ID).cast(pl.String), pl.col(RANK).cast(pl.Int64), pl.col(SCORE).cast(pl.Float64)
-    )

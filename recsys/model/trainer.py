@@ -86,23 +86,28 @@ class Trainer:
         return int(sum(np.prod(variable.shape) for variable in self._model.trainable_variables))
 
     def weights(self) -> list[NDArray[np.float32]]:
-        """Return a copy of every weight, averaged over the last steps."""
+        """Return a copy of every weight, averaged over the last steps; raise TrainingError where one is not finite."""
         assert self._optimizer is not None, "nothing was trained yet"  # noqa: S101
-        return self._optimizer.averaged()
+        with np.errstate(invalid="ignore", over="ignore"):  # told in words
+            weights = self._optimizer.averaged()
+            finite = all(np.isfinite(each.sum()) for each in weights)  # a sum needs no copy
+        if not finite:
+            raise self._diverged("a weight is no longer finite after")
+        return weights
 
     def restore(self, weights: list[NDArray[np.float32]]) -> None:
         """Put weights back."""
         for variable, value in zip(self._model.trainable_variables, weights, strict=True):
             variable.assign(value)
 
-    def epoch(self, number: int) -> dict[str, float]:
+    def epoch(self) -> dict[str, float]:
         """Train on one pass, or `examples_per_epoch` of it, then validate.
 
         Returns `loss`, `val_ndcg_at_10` and `examples_per_s`.
         """
         started, losses, n_examples = time.perf_counter(), [], 0
         for batch in self._batches.epoch(self._generator, self._config.batch_size, self._steps_per_epoch):
-            losses.append(self._descend(batch, number))
+            losses.append(self._descend(batch))
             n_examples += len(np.asarray(batch["target"]))
         seconds = time.perf_counter() - started
         return {
@@ -125,7 +130,7 @@ class Trainer:
         export_towers(self._model, self._sizes, self._dataset.items, self.vectors(), out_dir)
         save_query_weights(self._model.query_tower, self._dataset.spec, out_dir)
 
-    def _descend(self, batch: Batch, epoch: int) -> float:
+    def _descend(self, batch: Batch) -> float:
         inputs = _tensors(batch)
         if self._catalogue is not None:
             inputs["items"] = self._catalogue
@@ -136,11 +141,16 @@ class Trainer:
         self._n_steps += 1
         loss = float(self._step(inputs, tf.constant(rate, tf.float32)))
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss} at step {self._n_steps} (epoch {epoch}) and learning rate {rate:.3g}, of "
-                f"model.learning_rate = {self._config.learning_rate}; lower that, or look for infinite features"
-            )
+            raise self._diverged(f"the loss is {loss} at")
         return loss
+
+    def _diverged(self, what: str) -> TrainingError:
+        config, epoch = self._config, -(-self._n_steps // self._steps_per_epoch)
+        rate = learning_rate_at(self._n_steps - 1, config.epochs * self._steps_per_epoch, self.peak_rate)
+        return TrainingError(
+            f"{what} step {self._n_steps} (epoch {epoch}) and learning rate {rate:.3g}, of model.learning_rate = "
+            f"{config.learning_rate} with model.l2 = {config.l2}; lower them, or look for infinite features"
+        )
 
     def _begin(self, inputs: Mapping[str, "tf.Tensor"]) -> Optimizer:
         """Make the weights, set where they start and return what moves them."""

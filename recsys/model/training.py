@@ -47,7 +47,7 @@ def train_towers(
     best_weights: list[NDArray[np.float32]] = []
     best_epoch, best_value = 0, -math.inf
     for epoch in range(1, config.model.epochs + 1):
-        record = trainer.epoch(epoch)
+        record = trainer.epoch()
         history.append(record)
         on_epoch(epoch, record)
         if not trainer.has_validation or record["val_ndcg_at_10"] > best_value:

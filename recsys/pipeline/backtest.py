@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recsys.config import Config
 from recsys.errors import ConfigError, GateError, RecsysError
 from recsys.pipeline.backtest_models import Builder, Fit, builders
-from recsys.pipeline.backtest_report import report_of, write_report
+from recsys.pipeline.backtest_report import check_folder, report_of, write_report
 from recsys.pipeline.cases import load_folds
 
 if TYPE_CHECKING:
@@ -54,10 +54,11 @@ def backtest(config: Config, out: Path, on_epoch: OnEpoch) -> Json:
     """Fit every configured model on every fold, measure it on test, and write the report into `out`.
 
     `on_epoch` hears the name of what trains, the epoch and its record. Returns what `metrics.json` holds. Nothing is
-    written when the data, a split, the settings or a training is bad. Raises GateError, after writing, when a model
-    that must beat popularity does not.
+    written when the data, a split, the settings or a training is bad. Raises StorageError, before anything is read,
+    when `out` cannot be written, and GateError, after writing, when a model that must beat popularity does not.
     """
     chosen = builders(config)
+    check_folder(out)
     folds = [_measured_fold(config, name, build, chosen, on_epoch) for name, build in load_folds(config)]
     report = report_of(config, folds, list(chosen))
     write_report(config, folds, report, out)
@@ -134,5 +135,6 @@ def _refuse_losers(config: Config, chosen: dict[str, Builder], report: Json) -> 
         found = ", ".join(f"{name} {values[name]:.4f}" for name in losers)
         raise GateError(
             f"does not beat popularity on {settings.main_metric}: {found}, popularity {values['popularity']:.4f}; "
-            "the report is written; look at the learning curve and the features, or set backtest.must_beat_popularity"
+            "the report is written; look at the learning curve and the features, or set "
+            "backtest.must_beat_popularity = false"
         )

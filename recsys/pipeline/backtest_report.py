@@ -1,6 +1,8 @@
 """A backtest's report: means, slices, intervals and paired comparisons; and its files, written aside and renamed."""
 
+import os
 import platform
+import re
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -31,6 +33,18 @@ METRICS_FILE, LISTS_FILE, TRUTH_FILE, TIMING_FILE = (
 )
 _READABLE = 0o644
 _LIBRARIES = ("recsys", "numpy", "scipy", "polars", "tensorflow", "onnxruntime")
+
+
+def check_folder(out: Path) -> None:
+    """Raise StorageError when a report could not be written into `out`, which need not exist; leave no trace."""
+    if re.match(r"\w{2,}:/", str(out)):
+        raise StorageError(f"--out must be a local folder; got the address {out}")
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise StorageError(f"cannot write the backtest into {out}: {there} is no folder that can be written")
+    for name in (LISTS_FILE, TRUTH_FILE, TIMING_FILE, METRICS_FILE):
+        if (out / name).is_dir():
+            raise StorageError(f"cannot write the backtest into {out}: {out / name} is a folder; remove it")
 
 
 def report_of(config: Config, folds: "Sequence[Fold]", names: Sequence[str]) -> Json:

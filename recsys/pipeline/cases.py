@@ -5,8 +5,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from recsys.config import Config, FilesSource
-from recsys.errors import ConfigError
-from recsys.schema import ITEM_ID
+from recsys.errors import ConfigError, DataError
+from recsys.schema import ITEM_ID, USER_ID
 
 if TYPE_CHECKING:
     import polars as pl
@@ -78,4 +78,22 @@ def _given_tables(config: Config, fold: str) -> tuple["pl.DataFrame", "pl.DataFr
         interactions, users, items = read_consented(config.model_copy(update={"source": chosen}))
         parts.append((interactions.with_columns(pl.lit(_SPLITS[name], pl.Int8).alias(GIVEN)), users, items))
     interactions, users, items = (pl.concat(tables) for tables in zip(*parts, strict=True))
+    _refuse_strangers(interactions, items, GIVEN)
     return interactions, users.unique(maintain_order=True), items.unique(ITEM_ID, maintain_order=True)
+
+
+def _refuse_strangers(interactions: "pl.DataFrame", items: "pl.DataFrame", given: str) -> None:
+    """Raise DataError where test holds no user of train, or an item that neither train nor the table of items has.
+
+    Without such a table the items of test are what tells which items there are.
+    """
+    import polars as pl
+
+    asked, known = (interactions.filter(each) for each in (pl.col(given) == _SPLITS["test"], pl.col(given) < 2))
+    if len(asked) and asked.join(known, on=USER_ID, how="semi").is_empty():
+        raise DataError("none of the users of backtest.test has an event in train; check their ids, or use protocol "
+                        '"user_holdout" for users nobody knows')  # fmt: skip
+    missing = asked.join(known, on=ITEM_ID, how="anti").join(items, on=ITEM_ID, how="anti")[ITEM_ID].unique().sort()
+    if len(missing) and len(items):
+        raise DataError(f"held-out items must be in train or in source.items; {len(missing)} of backtest.test are not, "
+                        f"the first is {missing[0]!r}; correct their ids, or add them to source.items")  # fmt: skip

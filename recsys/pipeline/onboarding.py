@@ -65,12 +65,13 @@ def _ask(
 
 def _read(path: Path) -> list[tuple[str, "Answer"]]:
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
+        with path.open(encoding="utf-8-sig", newline="") as lines:  # spreadsheets put a mark before the first column
+            table = csv.DictReader(lines)
+            rows, columns = list(table), table.fieldnames or ()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the answers {path}: {error}") from error
-    if rows and not {"item_id", "answer"} <= set(rows[0]):
-        raise DataError(f"{path} must have the columns item_id and answer; got {', '.join(map(str, rows[0]))}")
+    if not {"item_id", "answer"} <= set(columns):
+        raise DataError(f"{path} must have the columns item_id and answer; got {', '.join(columns) or 'none'}")
     return [(row["item_id"], cast("Answer", row["answer"])) for row in rows]  # words are checked where they are used
 
 

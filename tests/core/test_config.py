@@ -33,6 +33,28 @@ def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
         load_config(tmp_path / "absent.toml")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[backtest]\nprotocol = "foo"', "got 'foo'"),
+        ("[evaluation]\nks = [0, 10]", "evaluation.ks.0: .*; got 0"),
+        ("[model]\nlearning_rate = inf", "model.learning_rate: .* finite number; got inf"),
+        ('storage = "f\xfcr"', "cannot read the configuration"),
+    ],
+)
+def test_what_was_received_is_told(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "c.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError, match=message):
+        load_config(tmp_path / "c.toml")
+
+
+def test_an_address_that_is_refused_is_not_repeated(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('[source]\nkind = "files"\ninteractions = "sql://me:secret@host"')
+    with pytest.raises(ConfigError) as told:
+        load_config(tmp_path / "c.toml")
+    assert "secret" not in str(told.value)
+
+
 def test_the_environment_names_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECSYS_STORAGE", "memory://elsewhere")
     assert load_config().storage == "memory://elsewhere"
@@ -50,7 +72,11 @@ def test_a_main_metric_that_is_not_computed_is_refused() -> None:
         ({"protocol": "files"}, "backtest.test must be set with protocol 'files'"),
         ({"protocol": "item_cold"}, "backtest.cold_items must be set with protocol 'item_cold'"),
         ({"folds": ("a",)}, "no address holds {fold}"),
-        ({"seeds": (1, 1)}, "seeds and models must not repeat"),
+        ({"seeds": (1, 1)}, "backtest.seeds must not repeat; got 1, 1"),
+        ({"ks": (10, 10)}, "backtest.ks must not repeat; got 10, 10"),
+        ({"models": ()}, "models\n .*at least 1 item"),
+        ({"seeds": (-1,)}, "greater than or equal to 0"),
+        ({"ks": (0, 10)}, "greater than or equal to 1"),
     ],
 )
 def test_backtest_settings_that_contradict_each_other_are_named(settings, message):

@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 
 from recsys.cli import main
+from recsys.errors import StorageError
+from recsys.pipeline.backtest_report import check_folder
 
 SETTINGS = """
 name = "tiny"
@@ -181,6 +183,15 @@ def test_a_loss_that_is_not_a_number_writes_nothing(backtest):
     assert not out.exists()
 
 
+@pytest.mark.slow
+def test_weights_that_the_last_step_made_infinite_are_not_exported(backtest):
+    settings = 'protocol = "leave_one_out"\nmodels = ["two_tower"]\nks = [5]\n' + MAIN
+    code, error, out = backtest(settings, "learning_rate = 1e38\nepochs = 1\ndim = 8\nbatch_size = 100000")
+    assert code == 1
+    assert "TrainingError: a weight is no longer finite after step 1 (epoch 1) and learning rate" in error
+    assert not out.exists()
+
+
 def test_what_does_not_fit_into_memory_is_refused_before_towers_train(backtest, monkeypatch):
     def too_late(*_):
         raise AssertionError("the towers were trained first")
@@ -221,11 +232,56 @@ def test_bad_input_stops_before_anything_is_written(backtest, tmp_path, settings
 
 
 @pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("item_id", None, "of 420 events 3 have no item_id; correct the source"),
+        ("timestamp", None, "of 420 events 3 have no timestamp"),
+        ("event", "rating", "of 420 events 3 have a rating without a value"),
+    ],
+)
+def test_events_that_lack_something_are_refused_whole(backtest, tmp_path, column, value, message):
+    events = pl.read_csv(tmp_path / "events.csv").with_row_index("row")
+    changed = pl.when(pl.col("row") < 3).then(pl.lit(value)).otherwise(column).alias(column)
+    events.with_columns(changed).drop("row").write_csv(tmp_path / "events.csv")
+    code, error, out = backtest()
+    assert code == 1
+    assert message in error
+    assert not out.exists()
+
+
+def test_events_of_users_who_did_not_agree_are_counted_when_none_is_left(backtest, tmp_path):
+    users = pl.read_csv(tmp_path / "users.csv").with_columns(pl.lit("no").alias("consent_personalization"))
+    users.write_csv(tmp_path / "users.csv")
+    code, error, _ = backtest()
+    assert code == 1
+    assert "no event may be used: withheld_no_consent 420; give the users their consent column" in error
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_fitted(backtest, tmp_path, monkeypatch):
+    monkeypatch.setattr("recsys.data.read_consented", lambda _: pytest.fail("the data was read first"))
+    (tmp_path / "out").write_text("a file")
+    code, error, _ = backtest()
+    assert code == 1
+    assert "is no folder that can be written" in error
+    (tmp_path / "out").unlink()
+    (tmp_path / "out" / "recommendations.parquet").mkdir(parents=True)
+    code, error, _ = backtest()
+    assert code == 1
+    assert "recommendations.parquet is a folder; remove it" in error
+    with pytest.raises(StorageError, match="must be a local folder; got the address s3:/bucket"):
+        check_folder(Path("s3://bucket/out"))
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (pl.col("score") * 0, "gives every item the same score for every user"),
         (pl.when(pl.col("rank") == 2).then(math.nan).otherwise("score").alias("score"), "have a score that is not finite"),
         (pl.lit(1).alias("rank"), "share a rank with another"),
+        (pl.col("rank") - 1, "have no rank of 1 or more"),
+        (pl.lit(None, pl.Int64).alias("rank"), "have no rank of 1 or more"),
+        (pl.lit("first").alias("rank"), "cannot read the lists"),
+        (pl.lit("nobody").alias("user_id"), "holds no list for any of the 60 users who are asked"),
         (pl.lit("nowhere").alias("item_id"), "hold items that are not in the catalogue"),
     ],
 )  # fmt: skip

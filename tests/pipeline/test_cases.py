@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from recsys.config import BacktestConfig, Config, FeaturesConfig, FilesSource, PrivacyConfig, TableMapping
-from recsys.errors import ConfigError, SourceError
+from recsys.errors import ConfigError, DataError, SourceError
 from recsys.pipeline.cases import fold_names, load_case, load_folds
 
 
@@ -37,6 +37,21 @@ def test_given_files_share_the_mapping_of_the_source(events, tmp_path):
     assert dataset.users.ids.tolist() == [f"u{u}" for u in range(6)], "a backtest's ids are the source's own"
     assert (dataset.items.ids[dataset.events.item[dataset.events.split == 2]] == "i5").all()
     assert (dataset.events.split == 2).sum() == 6
+
+
+def test_held_out_ids_that_do_not_exist_are_refused(events, tmp_path):
+    last = pl.col("item_id") == "i5"
+    events.filter(~last).write_csv(tmp_path / "train.csv")
+    test, items = tmp_path / "test.csv", tmp_path / "items.csv"
+    config = config_of(tmp_path, protocol="files", test=str(test))
+    events.filter(last).with_columns(pl.format("x{}", "who").alias("who")).write_csv(test)
+    with pytest.raises(DataError, match="none of the users of backtest.test has an event in train"):
+        load_case(config)
+    events.filter(last).write_csv(test)
+    pl.DataFrame({"item_id": [f"i{i}" for i in range(5)]}).write_csv(items)
+    source = config.source.model_copy(update={"items": TableMapping(uri=str(items))})
+    with pytest.raises(DataError, match=r"in source.items; 1 of backtest.test are not, the first is 'i5'"):
+        load_case(config.model_copy(update={"source": source}))
 
 
 def test_each_fold_reads_its_own_files(events, tmp_path):

@@ -47,7 +47,7 @@ def test_patience_ends_when_nothing_is_known(settings: Path) -> None:
 
 def test_answers_come_from_a_file(settings: Path, tmp_path: Path) -> None:
     answers = tmp_path / "answers.csv"
-    answers.write_text("item_id,answer\ni003,like\ni006,unknown\n", encoding="utf-8")
+    answers.write_text("item_id,answer\ni003,like\ni006,unknown\n", encoding="utf-8-sig")
     output = run(settings, "--answers", str(answers), "--k", "38")
     assert "a newcomer after 2 answers" in output
     assert "│ Title 3 " not in output
@@ -57,7 +57,7 @@ def test_answers_come_from_a_file(settings: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [("item,answer\ni003,like\n", "columns item_id and answer; got item, answer"), ("item_id,answer\ni003,yes\n", "got yes"),
-     ("item_id,answer\ni003\n", "got None")],
+     ("item_id,answer\ni003\n", "got None"), ("", "columns item_id and answer; got none")],
 )  # fmt: skip
 def test_a_wrong_file_is_refused(settings: Path, tmp_path: Path, content: str, words: str) -> None:
     answers = tmp_path / "answers.csv"
