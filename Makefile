@@ -52,8 +52,7 @@ clean: down ## Stop everything and remove all state
 	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 test: test-unit ## Run every test
-	@$(RUN) -m pytest -n 2 --dist loadfile -m "slow and not e2e"
-	@$(RUN) -m pytest -m e2e
+	@$(RUN) -m pytest -m "e2e or slow"
 
 test-unit: setup ## Run the unit and property tests, in under two minutes
 	@$(RUN) -m pytest -n 2 --dist loadfile -m "not e2e and not slow"

@@ -36,8 +36,8 @@ def read_consented(config: Config) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataF
     if interactions.is_empty() and len(found := pl.concat(judged)):
         totals = found.group_by(STATUS).agg(pl.sum("count")).sort(STATUS)
         reasons = ", ".join(f"{status} {n}" for status, n in totals.rows())
-        raise DataError(f"no event may be used: {reasons}; give the users their consent column, or set "
-                        'privacy.consent_missing = "allow" where consent is known otherwise')  # fmt: skip
+        raise DataError(f"no event may be used: {reasons}; check the users' consent columns and [privacy] "
+                        '(consent_missing = "allow" where consent is known otherwise)')  # fmt: skip
     _refuse_incomplete(interactions)
     users = register.filter(pl.col(STATUS) == KEPT).drop(PSEUDONYM, STATUS)
     return interactions, coarsen_users(users, door.privacy), door.items

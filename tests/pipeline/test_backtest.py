@@ -254,7 +254,7 @@ def test_events_of_users_who_did_not_agree_are_counted_when_none_is_left(backtes
     users.write_csv(tmp_path / "users.csv")
     code, error, _ = backtest()
     assert code == 1
-    assert "no event may be used: withheld_no_consent 420; give the users their consent column" in error
+    assert "no event may be used: withheld_no_consent 420; check the users' consent columns" in error
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_fitted(backtest, tmp_path, monkeypatch):
