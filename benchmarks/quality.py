@@ -34,7 +34,8 @@ _HEAD = """# Results
 Every figure comes from `make bench-quality` (`python benchmarks/quality.py CASE`): full catalogue, seen items masked,
 ties broken by item id, defaults unless a row says otherwise, means over the seeds, intervals by bootstrap over users.
 Protocols: the headers of `benchmarks/*.toml` and [docs/backtest.md](../docs/backtest.md). Rows `peer_..` are other
-people's models, fitted before by `make bench-peers`.
+people's models, fitted before by `make bench-peers`. Newcomers, onboarding and re-ranking:
+[docs/newcomers.md](../docs/newcomers.md); what is not reached: [docs/limits.md](../docs/limits.md).
 """
 _SEEDS = (11, 12, 13, 14, 15)
 _GIB = 2**30

@@ -27,7 +27,7 @@ import typer
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "SPEED.md"
 _GIB = 2**30
-_LIBRARIES = ("numpy", "scipy", "tensorflow")
+_LIBRARIES = ("recsys", "numpy", "scipy", "tensorflow")
 _MUST_GIB = 8.0
 Json = dict[str, Any]  # Any: JSON between processes
 

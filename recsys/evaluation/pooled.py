@@ -35,10 +35,6 @@ class Pooled:
         """Return each metric's mean over all measured values; 0 where there are none."""
         return dict(zip(self.names, _ratio(self.sums.sum(axis=0), self.counts.sum(axis=0)).tolist(), strict=True))
 
-    def n_users(self) -> dict[str, int]:
-        """Return how many users each metric was measured for."""
-        return dict(zip(self.names, (self.counts > 0).sum(axis=0).tolist(), strict=True))
-
     def measured(self) -> "Pooled":
         """Return the users that have a value of every metric, and no others."""
         kept = (self.counts > 0).all(axis=1)

@@ -126,13 +126,13 @@ def _slices(config: Config, folds: "Sequence[Fold]", name: str, users: "NDArray[
             for label, values in _sliced(model, masks).items():
                 parts.setdefault(label, []).append((_ids(fold), values))
     result: Json = {}
-    main = config.backtest.main_metric
     for label, own in parts.items():
-        pooled = Pooled.of(own, users)
-        n_users = pooled.n_users()[main]
-        alone = Pooled.of([(ids, {main: values[main]}) for ids, values in own], users).measured()
-        edges = intervals([main], alone.resampled(config.backtest.n_bootstrap, config.evaluation.seed))[main]
-        result[label] = {"n_users": n_users, "metrics": pooled.means(), "interval": edges}
+        pooled = Pooled.of(own, users).measured()
+        result[label] = {
+            "n_users": len(pooled.sums),
+            "metrics": pooled.means(),
+            "intervals": intervals(pooled.names, pooled.resampled(config.backtest.n_bootstrap, config.evaluation.seed)),
+        }
     return result
 
 

@@ -132,6 +132,9 @@ def test_every_pair_of_models_is_compared_and_every_slice_reported(backtest):
     slices = report["models"]["ease"]["slices"]
     assert {"cold_users", "warm_users", "cold_items", "warm_items", "gender=f", "gender=m", "age=25-34"} <= set(slices)
     assert slices["gender=f"]["n_users"] == 30
+    assert slices["gender=f"]["metrics"].keys() == slices["gender=f"]["intervals"].keys() >= {"recall_at_3", "mrr_at_5"}
+    low, high = slices["gender=f"]["intervals"]["recall_at_3"]
+    assert low < slices["gender=f"]["metrics"]["recall_at_3"] < high
     halves = [slices[f"gender={label}"]["metrics"]["ndcg_at_5"] for label in "fm"]
     assert np.mean(halves) == pytest.approx(report["models"]["ease"]["metrics"]["ndcg_at_5"], abs=1e-12)
 
