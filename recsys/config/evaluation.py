@@ -6,13 +6,14 @@ from pydantic import Field, model_validator
 
 from recsys.config.frozen import Frozen
 
+CutOffs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
 _ACCURACY = ("recall", "precision", "ndcg", "map", "mrr", "hit_rate")
 
 
 class EvaluationConfig(Frozen):
     """Cut-offs and baselines."""
 
-    ks: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(10, 20, 50), min_length=1)
+    ks: CutOffs = (10, 20, 50)
     main_metric: str = "ndcg_at_10"
     knn_neighbours: int = Field(default=100, ge=1)
     recent_days: int = Field(default=7, ge=1, description="window of the recent-popularity baseline")
@@ -78,7 +79,7 @@ class BacktestConfig(Frozen):
         default={}, description="name -> Parquet of another program's lists, measured in the same run"
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(11,), min_length=1)
-    ks: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(10, 20, 50), min_length=1)
+    ks: CutOffs = (10, 20, 50)
     main_metric: str = "ndcg_at_10"
     recall_denominator: Literal["min_k", "relevant"] = Field(
         default="min_k", description="recall divides by min(k, relevant) or by relevant"

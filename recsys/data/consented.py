@@ -3,6 +3,8 @@
 Nothing read here is stored. Users who did not agree are withheld and demographics are coarsened as in a training run.
 """
 
+from typing import Final
+
 import fsspec
 import polars as pl
 
@@ -11,9 +13,16 @@ from recsys.data.consent import KEPT, PSEUDONYM, STATUS, register_as_of, screen_
 from recsys.data.ingest import PrivacyDoor
 from recsys.data.privacy import coarsen_users
 from recsys.data.sources import open_source
-from recsys.data.tables import to_contract
+from recsys.data.tables import EVENT_RULES, to_contract
 from recsys.errors import DataError, SourceError
-from recsys.schema import EVENT, INTERACTIONS, ITEM_ID, TIMESTAMP, VALUE
+from recsys.schema import INTERACTIONS
+
+# What an event has that breaks one of `EVENT_RULES`.
+_LACKING: Final = {
+    "item_id_present": "no item_id",
+    "timestamp_present": "no timestamp",
+    "rating_has_value": "a rating without a value",
+}
 
 
 def read_consented(config: Config) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -45,13 +54,8 @@ def read_consented(config: Config) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataF
 
 def _refuse_incomplete(interactions: pl.DataFrame) -> None:
     """Raise DataError: there is no quarantine here, and leaving rows out in silence would change what is measured."""
-    lacking = {
-        "no item_id": pl.col(ITEM_ID).is_null() | (pl.col(ITEM_ID) == ""),
-        "no timestamp": pl.col(TIMESTAMP).is_null(),
-        "a rating without a value": (pl.col(EVENT) == "rating") & pl.col(VALUE).is_null(),
-    }
-    counts = interactions.select(expression.fill_null(False).sum().alias(name) for name, expression in lacking.items())
-    if found := ", ".join(f"{n} have {name}" for name, n in counts.row(0, named=True).items() if n):
+    counts = interactions.select((~rule).fill_null(False).sum().alias(name) for name, rule in EVENT_RULES.items())
+    if found := ", ".join(f"{n} have {_LACKING[name]}" for name, n in counts.row(0, named=True).items() if n):
         raise DataError(f"of {len(interactions)} events {found}; correct the source, or leave these rows out of it")
 
 

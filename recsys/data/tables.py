@@ -10,9 +10,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.errors import DataError
-from recsys.schema import EVENT_ID
+from recsys.schema import EVENT, EVENT_ID, ITEM_ID, TIMESTAMP, VALUE
 
 _ROW_GROUP: Final = 131_072  # 2^17 rows: about 20 MB of events, small beside any batch
+
+
+def present(column: str) -> pl.Expr:
+    """Return whether a text is there: neither null nor empty."""
+    return pl.col(column).is_not_null() & (pl.col(column) != "")
+
+
+# Without these an event says nothing: the loop quarantines one that breaks them, a backtest refuses it.
+EVENT_RULES: Final = {
+    "item_id_present": present(ITEM_ID),
+    "timestamp_present": pl.col(TIMESTAMP).is_not_null(),
+    "rating_has_value": (pl.col(EVENT) != "rating") | pl.col(VALUE).is_not_null(),
+}
 
 
 def to_contract(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], table: str) -> pl.DataFrame:

@@ -134,19 +134,20 @@ class Trainer:
         inputs = _tensors(batch)
         if self._catalogue is not None:
             inputs["items"] = self._catalogue
-        n_steps = self._config.epochs * self._steps_per_epoch
         if self._optimizer is None:
             self._optimizer = self._begin(inputs)
-        rate = learning_rate_at(self._n_steps, n_steps, self.peak_rate)
+        rate = self._rate(self._n_steps)
         self._n_steps += 1
         loss = float(self._step(inputs, tf.constant(rate, tf.float32)))
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss} at")
         return loss
 
+    def _rate(self, step: int) -> float:
+        return learning_rate_at(step, self._config.epochs * self._steps_per_epoch, self.peak_rate)
+
     def _diverged(self, what: str) -> TrainingError:
-        config, epoch = self._config, -(-self._n_steps // self._steps_per_epoch)
-        rate = learning_rate_at(self._n_steps - 1, config.epochs * self._steps_per_epoch, self.peak_rate)
+        config, epoch, rate = self._config, -(-self._n_steps // self._steps_per_epoch), self._rate(self._n_steps - 1)
         return TrainingError(
             f"{what} step {self._n_steps} (epoch {epoch}) and learning rate {rate:.3g}, of model.learning_rate = "
             f"{config.learning_rate} with model.l2 = {config.l2}; lower them, or look for infinite features"

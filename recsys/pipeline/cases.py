@@ -78,18 +78,21 @@ def _given_tables(config: Config, fold: str) -> tuple["pl.DataFrame", "pl.DataFr
         interactions, users, items = read_consented(config.model_copy(update={"source": chosen}))
         parts.append((interactions.with_columns(pl.lit(_SPLITS[name], pl.Int8).alias(GIVEN)), users, items))
     interactions, users, items = (pl.concat(tables) for tables in zip(*parts, strict=True))
-    _refuse_strangers(interactions, items, GIVEN)
+    _refuse_strangers(interactions, items)
     return interactions, users.unique(maintain_order=True), items.unique(ITEM_ID, maintain_order=True)
 
 
-def _refuse_strangers(interactions: "pl.DataFrame", items: "pl.DataFrame", given: str) -> None:
+def _refuse_strangers(interactions: "pl.DataFrame", items: "pl.DataFrame") -> None:
     """Raise DataError where test holds no user of train, or an item that neither train nor the table of items has.
 
     Without such a table the items of test are what tells which items there are.
     """
     import polars as pl
 
-    asked, known = (interactions.filter(each) for each in (pl.col(given) == _SPLITS["test"], pl.col(given) < 2))
+    from recsys.features import GIVEN
+
+    tested = pl.col(GIVEN) == _SPLITS["test"]
+    asked, known = interactions.filter(tested), interactions.filter(~tested)
     if len(asked) and asked.join(known, on=USER_ID, how="semi").is_empty():
         raise DataError("none of the users of backtest.test has an event in train; check their ids, or use protocol "
                         '"user_holdout" for users nobody knows')  # fmt: skip

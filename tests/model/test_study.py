@@ -118,7 +118,7 @@ def test_two_processes_share_a_study_without_repeating_or_losing_a_trial(tmp_pat
     opened(tmp_path).enqueue_current(CURRENT, SPACE)
     numbers: list[str] = []
     for process in [start(8, 0.3), start(8, 0.3)]:
-        out, err = process.communicate(timeout=250)
+        out, err = process.communicate(timeout=100)
         assert process.returncode == 0, err
         assert out, "this process ran no trial"
         numbers += out.split()
@@ -133,7 +133,7 @@ def test_a_killed_trial_is_failed_and_its_settings_are_tried_again(tmp_path: Pat
     study = opened(tmp_path)
     study.enqueue_current(CURRENT, SPACE)
     process = start(3, 0.0)
-    process.communicate(timeout=250)
+    process.communicate(timeout=60)
     process = start(4, 60.0)
     assert process.stdout is not None
     assert process.stdout.readline() == "3\n"

@@ -114,7 +114,7 @@ def test_two_runs_at_once_publish_what_one_would(world: World, tmp_path: Path, s
     config = world.config.model_copy(update={"storage": str(tmp_path / "state")})
     code = "pipeline.validate(config, pipeline.ingest(config, '2026-01-01', '2026-01-04')['partitions'])"
     for process in [start_process(config, code) for _ in range(2)]:
-        _, errors = process.communicate(timeout=250)
+        _, errors = process.communicate(timeout=200)
         assert process.returncode == 0, errors[-2000:]
     expected = snapshots(world.config)
     assert snapshots(config) == {name: expected[name] for name in ("2026-01-01", "2026-01-02", "2026-01-03")}

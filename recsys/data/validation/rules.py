@@ -12,6 +12,7 @@ from typing import Final, Literal
 import polars as pl
 
 from recsys.config import ValidationConfig
+from recsys.data.tables import EVENT_RULES, present
 from recsys.schema import (
     DURATION_S,
     EVENT,
@@ -99,11 +100,11 @@ def partition_rules(validation: ValidationConfig) -> list[Rule]:
 def _interaction_rules(validation: ValidationConfig, context: Context) -> list[Rule]:
     value, moment = pl.col(VALUE), pl.col(TIMESTAMP)
     return [
-        _true("user_id_present", "every event has a user", _present(USER_ID)),
-        _true("item_id_present", "every event has an item", _present(ITEM_ID)),
+        _true("user_id_present", "every event has a user", present(USER_ID)),
+        _true("item_id_present", "every event has an item", EVENT_RULES["item_id_present"]),
         Rule("event_present", EVENT, "not_null", "every event has a kind"),
         Rule("event_known", EVENT, "in_set", "kinds of events", {"value_set": list(EVENT_KINDS)}),
-        _true("timestamp_present", "every event has a time", moment.is_not_null()),
+        _true("timestamp_present", "every event has a time", EVENT_RULES["timestamp_present"]),
         _true(
             "timestamp_inside_interval",
             "no event before or after the run's interval",
@@ -117,7 +118,7 @@ def _interaction_rules(validation: ValidationConfig, context: Context) -> list[R
             "ratings or seconds",
             {"min_value": 0.0, "max_value": validation.max_value},
         ),
-        _true("rating_has_value", "a rating has its value", (pl.col(EVENT) != "rating") | value.is_not_null()),
+        _true("rating_has_value", "a rating has its value", EVENT_RULES["rating_has_value"]),
         Rule("position_in_range", POSITION, "between", "rank on the screen", {"min_value": 0}),
         _true(
             "propensity_finite", "no NaN and no infinity", pl.col(PROPENSITY).is_null() | pl.col(PROPENSITY).is_finite()
@@ -137,7 +138,7 @@ def _interaction_rules(validation: ValidationConfig, context: Context) -> list[R
 
 def _user_rules(context: Context) -> list[Rule]:
     return [
-        _true("user_id_present", "every user has an id", _present(USER_ID)),
+        _true("user_id_present", "every user has an id", present(USER_ID)),
         _true("user_id_unique", "one row per user", pl.col("first")),
         _true(
             "signed_up_before_end",
@@ -151,7 +152,7 @@ def _item_rules() -> list[Rule]:
     duration = pl.col(DURATION_S)
     order = pl.col(EXPIRES_AT).is_null() | pl.col(PUBLISHED_AT).is_null() | (pl.col(EXPIRES_AT) > pl.col(PUBLISHED_AT))
     return [
-        _true("item_id_present", "every item has an id", _present(ITEM_ID)),
+        _true("item_id_present", "every item has an id", present(ITEM_ID)),
         _true("item_id_unique", "one row per item", pl.col("first")),
         _true("duration_finite", "no NaN and no infinity", duration.is_null() | duration.is_finite()),
         Rule("duration_in_range", DURATION_S, "between", "seconds", {"min_value": 0.0}),
@@ -183,10 +184,6 @@ def first_rows(frame: pl.LazyFrame, table: TableName) -> pl.Series:
 
 def _true(name: str, description: str, check: pl.Expr) -> Rule:
     return Rule(name, name, "in_set", description, {"value_set": [True]}, check)
-
-
-def _present(column: str) -> pl.Expr:
-    return pl.col(column).is_not_null() & (pl.col(column) != "")
 
 
 def _known(column: str, ids: pl.Series | None) -> pl.Expr:
