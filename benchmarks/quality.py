@@ -3,9 +3,11 @@
     python benchmarks/quality.py                     # every case, three seeds
     python benchmarks/quality.py v2 v5 --seeds 1     # some, with one seed
     python benchmarks/quality.py v1 --models ease,popularity
+    python benchmarks/quality.py v1 --peers-only     # peers' lists alone, into the section that is there
 
-Prepares the data first. A case's section of RESULTS.md is replaced whole and the others stay, so a section always shows
-one run. The files of the run lie under `state/bench/CASE/out`.
+Prepares the data first. A case's section of RESULTS.md is replaced whole and the others stay. The files of the run lie
+under `state/bench/CASE/out`, with `--peers-only` under `out_peers`: lists that lie there are scored on the same split
+by the same code, whenever ours were, and the section says when.
 """
 
 import json
@@ -49,14 +51,47 @@ def main(
     cases: Annotated[list[str] | None, typer.Argument(help="v1 to v6; default: all")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=len(_SEEDS))] = 3,
     models: Annotated[str, typer.Option(help="comma-separated; default: those of the case")] = "",
+    peers_only: Annotated[bool, typer.Option(help="measure peers' lists, for the section that is there")] = False,
 ) -> None:
     """Run the cases one after another; ends with 1 when a model does not beat popularity."""
     failed = False
     for name in [case.lower() for case in cases or CASES]:
         if name not in CASES:
             raise typer.BadParameter(f"a case is one of {', '.join(CASES)}; got {name!r}")
-        failed = _run(name, seeds, tuple(models.split(",")) if models else ()) or failed
+        if peers_only:
+            _add_peers(name)
+        else:
+            failed = _run(name, seeds, tuple(models.split(",")) if models else ()) or failed
     raise SystemExit(int(failed))
+
+
+def _add_peers(name: str) -> None:
+    prepare(name)
+    os.chdir(ROOT)
+    config = _config(name, 1, ("popularity",))
+    if not config.backtest.recommendations:
+        raise SystemExit(f"{name}: no peer has lists for every fold; first make bench-peers CASES={name}")
+    out = OUT / name / "out_peers"
+    started = time.perf_counter()
+    backtest(config, out, _say)
+    report = json.loads((out / "metrics.json").read_text())
+    peers = sorted(config.backtest.recommendations)
+    rows = dict(zip(peers, _table([_row(peer, CASES[name], report, []) for peer in peers]), strict=True))
+    _, parts = _parts()
+    if name not in parts:
+        raise SystemExit(f"{name}: {RESULTS.name} has no section to add peers to; run quality.py {name} instead")
+    told = f"{', '.join(rows)} measured apart: {_conditions(report, time.perf_counter() - started)}"
+    _write(name, _beside(parts[name], rows, told))
+
+
+def _beside(section: str, rows: dict[str, str], told: str) -> str:
+    """Return a section with the rows of a table's models replaced or added, in the order of their names."""
+    lines = [line for line in section.splitlines() if not any(line.startswith(f"| {name} |") for name in rows)]
+    lines = [line for line in lines if " measured apart: " not in line]
+    for name, row in rows.items():
+        ours = [place for place, line in enumerate(lines) if re.match(r"\| \w", line)][1:]  # the first is the head
+        lines.insert(next((place for place in ours if lines[place][2:] > name), ours[-1] + 1), row)
+    return "\n".join(lines).rstrip() + f"\n\n{told}\n"
 
 
 def _run(name: str, n_seeds: int, models: tuple[str, ...]) -> bool:
@@ -110,7 +145,7 @@ def _section(name: str, report: Json, timing: list[Json], seconds: float, refuse
         "",
         _conditions(report, seconds),
         "",
-        *_table(header, rows + published),
+        *_table([header, ["---"] * len(header), *rows, *published]),
         "",
         *_bars(case, report),
         *_seconds(case, report, timing),
@@ -144,8 +179,8 @@ def _padded(values: tuple[float, ...], n: int) -> list[str]:
     return [f"{value:.3f}" for value in values] + [""] * (n - len(values))
 
 
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+def _table(rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in rows]
 
 
 def _bars(case: Case, report: Json) -> list[str]:
@@ -178,10 +213,16 @@ def _processor() -> str:
     return found[1] if found else platform.machine()
 
 
-def _write(name: str, section: str) -> None:
+def _parts() -> tuple[str, dict[str, str]]:
+    """Return what stands above the sections of RESULTS.md, and each section by its case."""
     text = RESULTS.read_text() if RESULTS.exists() else _HEAD
     head, *parts = re.split(r"(?m)^(?=## )", text)
-    kept = {part.split(":", 1)[0][3:].strip().lower(): part.rstrip() + "\n" for part in parts} | {name: section}
+    return head, {part.split(":", 1)[0][3:].strip().lower(): part.rstrip() + "\n" for part in parts}
+
+
+def _write(name: str, section: str) -> None:
+    head, parts = _parts()
+    kept = parts | {name: section}
     RESULTS.write_text(head.rstrip() + "\n\n" + "\n".join(kept[key] for key in sorted(kept)))
 
 

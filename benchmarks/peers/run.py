@@ -178,7 +178,9 @@ def lists_of(split: Split, score: Callable[[np.ndarray], np.ndarray]) -> pl.Data
         scores = np.array(score(rows), np.float64)
         scores[seen[rows].nonzero()] = -np.inf
         scores[:, ~split.recommendable] = -np.inf
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :K]
+        best = np.sort(np.argpartition(-scores, K, axis=1)[:, :K], axis=1)  # of a tie the lower item id comes first
+        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+        best = np.take_along_axis(best, order, axis=1)
         found = np.take_along_axis(scores, best, axis=1)
         user, place = np.nonzero(np.isfinite(found))
         frames.append(pl.DataFrame({"user_id": users[rows[user]], "item_id": items[best[user, place]],

@@ -39,6 +39,12 @@ class BlendConfig(Frozen):
     min_gain: float = Field(
         default=1.0, ge=0, description="standard errors by which a component must raise validation nDCG to enter"
     )
+    item_item_weight: float = Field(
+        default=0.125,
+        ge=0,
+        description="beside the towers' 1, of item-item evidence that did not enter, unless validation is that much "
+        "better without; 0: it stays out",
+    )
     full_max_items: int = Field(
         default=50_000, ge=1, description="larger catalogues are served from index, neighbours and popular items"
     )

@@ -74,17 +74,19 @@ def choose_blend(config: Config, dataset: Dataset, towers: Towers) -> Blend:
     components, l2 = _fitted(config, dataset, users, allowed)
     scales, contest = _contest(config, dataset, TowerRecommender(dataset, towers, allowed), components, users, allowed)
     alone = {name: float(contest.ndcg({name: 1.0}).mean()) for name in contest.parts}
-    weights = choose_weights(contest, config.blend.min_gain)
+    weights = choose_weights(contest, config.blend.min_gain, config.blend.item_item_weight)
     alone["hybrid"] = float(contest.ndcg(weights).mean())
     return _blend(config, weights, scales, alone, users.user_rows.size, l2)
 
 
-def choose_weights(contest: Contest, min_gain: float) -> dict[str, float]:
+def choose_weights(contest: Contest, min_gain: float, item_item_weight: float) -> dict[str, float]:
     """Return the weights, the towers' 1: the better of the ascents from the towers alone and from the best component.
 
     A part enters when it raises the mean by more than `min_gain` standard errors of the users' differences, and leaves
     when it is missed by less. In the end each weight moves to the middle of those that are as good up to that error,
-    because where the maximum lies among them is chance.
+    because where the maximum lies among them is chance. Item-item evidence that did not enter gets `item_item_weight`
+    unless leaving it out gains more than that error: towers keep the epoch that these users liked best, which flatters
+    them.
     """
     from_towers = _ascended(contest, {TOWER: 1.0}, min_gain)
     others = [name for name in contest.parts if name != TOWER]
@@ -94,6 +96,9 @@ def choose_weights(contest: Contest, min_gain: float) -> dict[str, float]:
     from_best = _ascended(contest, {TOWER: _START, best: 1.0}, min_gain)
     chosen = from_best if _gains(contest, from_best, from_towers, min_gain) else from_towers
     chosen = _centred(contest, chosen, min_gain)
+    if item_item_weight and ITEM_ITEM in contest.parts.keys() - chosen.keys():
+        beside = {**chosen, ITEM_ITEM: item_item_weight * chosen[TOWER]}
+        chosen = chosen if _gains(contest, chosen, beside, min_gain) else beside
     return {name: weight / chosen[TOWER] for name, weight in chosen.items()}
 
 

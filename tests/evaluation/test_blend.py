@@ -29,6 +29,10 @@ def blend_of(weights, settings=None):
     )
 
 
+def chosen(world, min_gain=1.0, item_item_weight=0.0):
+    return choose_weights(world, min_gain, item_item_weight)
+
+
 def contest(n_users=200, n_candidates=30, seed=0, **strengths):
     """Each part is noise plus its strength times relevance; one candidate of each user is relevant."""
     generator = np.random.default_rng(seed)
@@ -65,7 +69,7 @@ class Blind:
 
 
 def test_a_useful_part_enters_with_more_weight_than_a_weaker_one():
-    weights = choose_weights(contest(two_tower=0.5, item_item=2.0, popularity=0.0), min_gain=1.0)
+    weights = chosen(contest(two_tower=0.5, item_item=2.0, popularity=0.0))
     assert set(weights) == {"two_tower", "item_item"}
     assert weights["item_item"] > weights["two_tower"] == 1.0
 
@@ -73,19 +77,25 @@ def test_a_useful_part_enters_with_more_weight_than_a_weaker_one():
 def test_useless_and_constant_parts_stay_out():
     world = contest(two_tower=3.0, item_item=0.0, covisitation=0.0)
     world.parts["popularity"] = np.ones_like(world.parts["item_item"])
-    assert choose_weights(world, min_gain=1.0) == {"two_tower": 1.0}
+    assert chosen(world) == {"two_tower": 1.0}
 
 
 def test_two_half_truths_beat_either_alone():
     world = contest(two_tower=1.5, item_item=1.5)
-    weights = choose_weights(world, min_gain=1.0)
+    weights = chosen(world)
     together, alone = (world.ndcg(each).mean() for each in (weights, {"two_tower": 1.0}))
     assert set(weights) == {"two_tower", "item_item"} and together > alone + 0.05
 
 
 def test_a_part_must_pay_for_itself():
     world = contest(n_users=40, two_tower=2.0, item_item=1.0)
-    assert choose_weights(world, min_gain=50.0) == {"two_tower": 1.0}
+    assert chosen(world, 50.0) == {"two_tower": 1.0}
+
+
+def test_item_item_evidence_stays_a_little_unless_validation_is_against_it():
+    neutral, harmful = contest(two_tower=2.0, item_item=1.0), contest(two_tower=2.0, item_item=-8.0)
+    assert chosen(neutral, 50.0, 0.25) == {"two_tower": 1.0, "item_item": 0.25}
+    assert chosen(harmful, 1.0, 0.25) == {"two_tower": 1.0}
 
 
 def test_components_agree_with_hand_arithmetic(make_world):
