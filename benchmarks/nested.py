@@ -28,8 +28,8 @@ app = typer.Typer(add_completion=False)
 def main(
     case: Annotated[str, typer.Argument(help="a case whose protocol is `files`, without folds")],
     setting: str = "blend.item_item_weight",
-    values: Annotated[str, typer.Option(help="comma-separated numbers")] = "0,0.125,0.25",
-    draws: Annotated[int, typer.Option(min=1)] = 6,
+    values: Annotated[str, typer.Option(help="comma-separated numbers")] = "0,0.125",
+    draws: Annotated[int, typer.Option(min=1)] = 4,
     share: Annotated[float, typer.Option(min=0.01, max=0.5)] = 0.2,
 ) -> None:
     """Print the towers' and the hybrid's nDCG@10 under each value of a setting."""
