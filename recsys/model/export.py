@@ -1,7 +1,7 @@
 """Write trained towers as ONNX and NumPy files, and prove that they answer as TensorFlow does."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -40,11 +40,13 @@ def export_towers(model: TwoTower, sizes: Sizes, items: ItemArrays, vectors: NDA
         _convert(model.item_tower, _item_signature(sizes), folder / ITEM_FILE, tables)
     np.save(folder / VECTORS_FILE, np.ascontiguousarray(vectors[:, : sizes.dim]))
     np.save(folder / HISTORY_FILE, np.ascontiguousarray(vectors[:, sizes.dim :]))
+    del vectors  # a large catalogue's are not held a second time beside those read back
     towers = ExportedTowers.load(folder)
     probes = _probes(sizes)
-    _compare("query", towers.query(probes), model.query_tower(probes).numpy())
-    for found, half in zip(towers.encode_items(items), np.split(vectors, 2, axis=1), strict=True):
-        _compare("item", found, half)
+    _compare("query", [(towers.query(probes), model.query_tower(probes).numpy())])
+    halves = towers.item_vectors, towers.history_vectors
+    chunks = (slice(start, start + _CHUNK) for start in range(0, len(items.ids), _CHUNK))
+    _compare("item", ((towers.encode_rows(items, rows), np.hstack([half[rows] for half in halves])) for rows in chunks))
 
 
 @contextmanager
@@ -118,10 +120,13 @@ def _probes(sizes: Sizes) -> dict[str, NDArray[np.generic]]:
     }
 
 
-def _compare(tower: str, exported: NDArray[np.float32], trained: NDArray[np.float32]) -> None:
-    chunks = (slice(start, start + _CHUNK) for start in range(0, len(trained), _CHUNK))
-    largest = max(1.0, float(trained.max(initial=0.0)), -float(trained.min(initial=0.0)))
-    difference = max((float(np.abs(exported[rows] - trained[rows]).max()) for rows in chunks), default=0.0) / largest
+def _compare(tower: str, pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> None:
+    """Raise TrainingError where what was exported and what was trained, pair by pair, differ by too much or are NaN."""
+    apart, largest = np.float32(0.0), np.float32(1.0)
+    for exported, trained in pairs:
+        apart = np.maximum(apart, np.abs(exported - trained).max(initial=0.0))
+        largest = np.maximum(largest, np.abs(trained).max(initial=0.0))
+    difference = float(apart / largest)
     if not difference < _MAX_DIFFERENCE:
         raise TrainingError(
             f"the exported {tower} tower differs from the trained one by {difference:.2g} (at most "

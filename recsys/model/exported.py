@@ -73,8 +73,12 @@ class ExportedTowers:
         result = np.empty((len(items.ids), 2 * self.dim), np.float32)
         for start in range(0, len(result), batch):
             rows = slice(start, start + batch)
-            result[rows] = _run(self._item, self._item_names, item_inputs(items, rows), 2 * self.dim)
+            result[rows] = self.encode_rows(items, rows)
         return result[:, : self.dim], result[:, self.dim :]
+
+    def encode_rows(self, items: ItemArrays, rows: slice) -> NDArray[np.float32]:
+        """Return item beside history vectors [n, 2 D] of some rows of item arrays."""
+        return _run(self._item, self._item_names, item_inputs(items, rows), 2 * self.dim)
 
     def query_vectors(
         self,
