@@ -5,9 +5,9 @@
     python benchmarks/quality.py v1 --models ease,popularity
     python benchmarks/quality.py v1 --peers-only     # peers' lists alone, into the section that is there
 
-Prepares the data first. A case's section of RESULTS.md is replaced whole and the others stay. The files of the run lie
-under `state/bench/CASE/out`, with `--peers-only` under `out_peers`: lists that lie there are scored on the same split
-by the same code, whenever ours were, and the section says when.
+Prepares the data first. A case's section of RESULTS.md is replaced whole and the others stay; the files of the run lie
+under `state/bench/CASE/out`. With `--peers-only` peers' lists are scored on the same split by the same code, without
+training ours, the section says when, and files lie under `out_peers`.
 """
 
 import json
@@ -66,21 +66,16 @@ def main(
 
 
 def _add_peers(name: str) -> None:
-    prepare(name)
-    os.chdir(ROOT)
-    config = _config(name, 1, ("popularity",))
-    if not config.backtest.recommendations:
-        raise SystemExit(f"{name}: no peer has lists for every fold; first make bench-peers CASES={name}")
-    out = OUT / name / "out_peers"
-    started = time.perf_counter()
-    backtest(config, out, _say)
-    report = json.loads((out / "metrics.json").read_text())
-    peers = sorted(config.backtest.recommendations)
-    rows = dict(zip(peers, _table([_row(peer, CASES[name], report, []) for peer in peers]), strict=True))
     _, parts = _parts()
     if name not in parts:
         raise SystemExit(f"{name}: {RESULTS.name} has no section to add peers to; run quality.py {name} instead")
-    told = f"{', '.join(rows)} measured apart: {_conditions(report, time.perf_counter() - started)}"
+    config = _prepared(name, 1, ("popularity",))
+    peers = sorted(config.backtest.recommendations)
+    if not peers:
+        raise SystemExit(f"{name}: no peer has lists for every fold; first make bench-peers CASES={name}")
+    report, seconds, _ = _backtested(name, config, OUT / name / "out_peers")
+    rows = dict(zip(peers, _table([_row(peer, CASES[name], report, []) for peer in peers]), strict=True))
+    told = f"{', '.join(rows)} measured apart: {_conditions(report, seconds)}"
     _write(name, _beside(parts[name], rows, told))
 
 
@@ -95,25 +90,27 @@ def _beside(section: str, rows: dict[str, str], told: str) -> str:
 
 
 def _run(name: str, n_seeds: int, models: tuple[str, ...]) -> bool:
-    prepare(name)
-    os.chdir(ROOT)
-    config = _config(name, n_seeds, models)
     out = OUT / name / "out"
-    started = time.perf_counter()
-    try:
-        backtest(config, out, _say)
-        refused = ""
-    except GateError as error:
-        refused = str(error)
-    except RecsysError as error:
-        raise SystemExit(f"{name}: {error}") from error
-    seconds = time.perf_counter() - started
-    report = json.loads((out / "metrics.json").read_text())
+    report, seconds, refused = _backtested(name, _prepared(name, n_seeds, models), out)
     _write(name, _section(name, report, json.loads((out / "timing.json").read_text()), seconds, refused))
     return bool(refused)
 
 
-def _config(name: str, n_seeds: int, models: tuple[str, ...]) -> Config:
+def _backtested(name: str, config: Config, out: Path) -> tuple[Json, float, str]:
+    """Return what a backtest reports, the seconds it took and why a gate refused it, if one did."""
+    started, refused = time.perf_counter(), ""
+    try:
+        backtest(config, out, _say)
+    except GateError as error:
+        refused = str(error)
+    except RecsysError as error:
+        raise SystemExit(f"{name}: {error}") from error
+    return json.loads((out / "metrics.json").read_text()), time.perf_counter() - started, refused
+
+
+def _prepared(name: str, n_seeds: int, models: tuple[str, ...]) -> Config:
+    prepare(name)
+    os.chdir(ROOT)
     config = load_config(ROOT / "benchmarks" / f"{name}.toml")
     peers = _peers(OUT / name / "peers", config)
     changes = {"seeds": _SEEDS[:n_seeds], "models": models or config.backtest.models, "recommendations": peers}
