@@ -17,19 +17,13 @@ import typer
 from newcomers import ROOT, labels, load
 from numpy.typing import NDArray
 
-from recsys.evaluation import (
-    Popularity,
-    SegmentPopularity,
-    TowerRecommender,
-    coldstart_curves,
-    curve,
-    recommendable_items,
-)
-from recsys.evaluation.recommender import Scorer
+from recsys.evaluation import SegmentPopularity, coldstart_curves, curve
 from recsys.features import Dataset, Heldout
 from recsys.model import ExportedTowers
+from recsys.scoring import Popularity, TowerRecommender, recommendable_items
+from recsys.scoring.recommender import Scorer
+from recsys.scoring.taste import standardised
 from recsys.serving import Onboarding
-from recsys.serving.taste import standardised
 
 _ALL = 3  # counts every split of the training set: newcomers come after it
 app = typer.Typer(add_completion=False)

@@ -25,19 +25,11 @@ from prepare import prepare
 
 from recsys.config import Config, load_config
 from recsys.data import read_consented, read_ids
-from recsys.evaluation import (
-    N_EVENTS,
-    ContentKnn,
-    ItemKnn,
-    Popularity,
-    SegmentPopularity,
-    TowerRecommender,
-    against_popularity,
-    coldstart_curves,
-)
+from recsys.evaluation import N_EVENTS, SegmentPopularity, against_popularity, coldstart_curves
 from recsys.features import GIVEN, TEST, TRAIN, VALIDATION, Dataset, case_dataset, heldout, without_test
 from recsys.model import ExportedTowers, train
 from recsys.schema import ITEM_ID, TIMESTAMP, USER_ID
+from recsys.scoring import ContentKnn, ItemKnn, Popularity, TowerRecommender
 
 _K, _NEIGHBOURS = 20, 100
 

@@ -22,15 +22,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.config import OnboardingConfig
-from recsys.evaluation import paired_bootstrap, recommendable_items, top_k
+from recsys.evaluation import paired_bootstrap
 from recsys.evaluation.metrics import average, ndcg_at_k
 from recsys.evaluation.users import hits_of
 from recsys.features import Dataset, EventArrays
 from recsys.model import ExportedTowers
 from recsys.pipeline.onboarding import MOST_ASKED
 from recsys.schema import EVENT_KINDS
+from recsys.scoring import recommendable_items, top_k
+from recsys.scoring.taste import standardised
 from recsys.serving.onboarding import Answers, Onboarding
-from recsys.serving.taste import standardised
 
 COUNTS, SEED = (1, 3, 5), 3
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 1e6)  # of the answers beside the towers: from none to all

@@ -16,11 +16,12 @@ from newcomers import ROOT, load
 from numpy.typing import NDArray
 
 from recsys.config import RerankConfig
-from recsys.evaluation import TowerRecommender, accuracy_against, paired_bootstrap, recommendable_items, told
+from recsys.evaluation import accuracy_against, paired_bootstrap, told
 from recsys.evaluation.lists import averages
 from recsys.evaluation.metrics import average, ndcg_at_k
 from recsys.evaluation.users import hits_of
 from recsys.features import content_vectors
+from recsys.scoring import TowerRecommender, recommendable_items
 from recsys.serving.reranking import rerank, similarity_vectors
 
 K, N_CANDIDATES = 10, 100

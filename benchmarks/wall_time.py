@@ -21,10 +21,11 @@ import typer
 from prepare import ROOT, prepare
 
 from recsys.config import load_config
-from recsys.evaluation import TowerRecommender, measure, recommendable_items
+from recsys.evaluation import measure
 from recsys.features import heldout
 from recsys.model import ExportedTowers, train
 from recsys.pipeline import load_case
+from recsys.scoring import TowerRecommender, recommendable_items
 
 _TEST, _K = 2, 10
 

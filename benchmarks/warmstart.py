@@ -19,10 +19,11 @@ from newcomers import ROOT
 from prepare import prepare
 
 from recsys.config import load_config
-from recsys.evaluation import TowerRecommender, measure, paired_bootstrap, recommendable_items
+from recsys.evaluation import measure, paired_bootstrap
 from recsys.features import TEST, heldout
 from recsys.model import ExportedTowers, train
 from recsys.pipeline import load_case
+from recsys.scoring import TowerRecommender, recommendable_items
 
 _METRIC = "ndcg_at_10"
 

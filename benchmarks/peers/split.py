@@ -19,9 +19,9 @@ sys.path.insert(0, str(ROOT / "benchmarks"))  # a script beside another: neither
 from prepare import OUT, prepare  # noqa: E402
 
 from recsys.config import load_config  # noqa: E402
-from recsys.evaluation import recommendable_items  # noqa: E402
 from recsys.features import TEST, Dataset, heldout  # noqa: E402
 from recsys.pipeline.cases import load_folds  # noqa: E402
+from recsys.scoring import recommendable_items  # noqa: E402
 
 
 def write_split(case: str) -> None:

@@ -17,10 +17,10 @@ from scipy.sparse import csr_matrix
 
 from recsys.errors import DataError
 from recsys.evaluation.metrics import ACCURACY, Floats, average
-from recsys.evaluation.recommender import Recommender, ScoredRecommender, Scorer
 from recsys.evaluation.significance import bootstrap_means
 from recsys.evaluation.users import hits_of
 from recsys.features import Dataset, Heldout, Segments
+from recsys.scoring.recommender import Recommender, ScoredRecommender, Scorer
 
 Window = Literal["first", "recent"]
 N_EVENTS = (0, 1, 2, 5, 10)

@@ -5,10 +5,7 @@ from numpy.typing import NDArray
 
 from recsys.config import Config
 from recsys.evaluation import lists
-from recsys.evaluation.baselines import baselines
-from recsys.evaluation.blend import Blend, FittedBlend, HybridRecommender
 from recsys.evaluation.metrics import ACCURACY, Bools, Floats, average, n_measured, ndcg_at_k
-from recsys.evaluation.recommender import Recommender, TowerRecommender, Towers, recommendable_items
 from recsys.evaluation.report import EvaluationReport, ModelResult
 from recsys.evaluation.significance import interval, paired_bootstrap
 from recsys.evaluation.users import (
@@ -22,6 +19,9 @@ from recsys.evaluation.users import (
     user_slices,
 )
 from recsys.features import Dataset, FeatureSpec, Heldout, TextModel, content_vectors, heldout, reindex
+from recsys.scoring.baselines import baselines
+from recsys.scoring.blend import Blend, FittedBlend, HybridRecommender
+from recsys.scoring.recommender import Recommender, TowerRecommender, Towers, recommendable_items
 
 _SLICE_METRICS = ("ndcg", "recall", "hit_rate")
 

@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Config
-from recsys.evaluation.baselines import item_counts
-from recsys.evaluation.blend import TOWER, Blend
-from recsys.evaluation.components import (
+from recsys.evaluation.metrics import Floats, ndcg_at_k
+from recsys.evaluation.users import hits_of, take
+from recsys.features import VALIDATION, Dataset, Heldout, heldout
+from recsys.scoring.baselines import item_counts
+from recsys.scoring.blend import TOWER, Blend
+from recsys.scoring.components import (
     COMPONENTS,
     COVISITATION,
     ITEM_ITEM,
@@ -21,11 +24,8 @@ from recsys.evaluation.components import (
     item_item,
     uses_ease,
 )
-from recsys.evaluation.metrics import Floats, ndcg_at_k
-from recsys.evaluation.recommender import TowerRecommender, Towers, recommendable_items
-from recsys.evaluation.topk import top_k
-from recsys.evaluation.users import hits_of, take
-from recsys.features import VALIDATION, Dataset, Heldout, heldout
+from recsys.scoring.recommender import TowerRecommender, Towers, recommendable_items
+from recsys.scoring.topk import top_k
 
 _K = 10
 _CELLS = 4_000_000  # scores of one part held at a time

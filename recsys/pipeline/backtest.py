@@ -69,8 +69,8 @@ def backtest(config: Config, out: Path, on_epoch: OnEpoch) -> Json:
 def _measured_fold(
     config: Config, name: str, build: "Callable[..., Dataset]", chosen: dict[str, Builder], on_epoch: OnEpoch
 ) -> Fold:
-    from recsys.evaluation import recommendable_items
     from recsys.features import heldout
+    from recsys.scoring import recommendable_items
 
     dataset = build()
     users = heldout(dataset, _TEST)

@@ -88,7 +88,7 @@ def builders(config: Config) -> dict[str, Builder]:
 
 
 def _two_tower(fit: Fit) -> Ranker:
-    from recsys.evaluation import TowerRecommender
+    from recsys.scoring import TowerRecommender
 
     towers = _towers(fit, fit.dataset, "validated")
     if not fit.config.backtest.refit:
@@ -98,7 +98,8 @@ def _two_tower(fit: Fit) -> Ranker:
 
 
 def _hybrid(fit: Fit) -> Ranker:
-    from recsys.evaluation import FittedBlend, HybridRecommender, choose_blend
+    from recsys.evaluation import choose_blend
+    from recsys.scoring import FittedBlend, HybridRecommender
 
     dataset, towers = fit.dataset, _towers(fit, fit.dataset, "validated")
     blend = choose_blend(fit.config, dataset, towers)
@@ -128,38 +129,38 @@ def _towers(fit: Fit, dataset: "Dataset", name: str, settings: dict[str, object]
 
 
 def _ease(fit: Fit) -> Ranker:
-    from recsys.evaluation import Ease
+    from recsys.scoring import Ease
 
     settings = fit.config.backtest
     return Ease(fit.dataset, fit.recommendable, fit.split, settings.ease_l2, settings.ease_max_items)
 
 
 def _item_knn(fit: Fit) -> Ranker:
-    from recsys.evaluation import ItemKnn
+    from recsys.scoring import ItemKnn
 
     return ItemKnn(fit.dataset, fit.recommendable, fit.split, fit.config.evaluation.knn_neighbours)
 
 
 def _graph_filter(fit: Fit) -> Ranker:
-    from recsys.evaluation import GraphFilter
+    from recsys.scoring import GraphFilter
 
     return GraphFilter(fit.dataset, fit.recommendable, fit.split)
 
 
 def _covisitation(fit: Fit) -> Ranker:
-    from recsys.evaluation import Covisitation
+    from recsys.scoring import Covisitation
 
     return Covisitation(fit.dataset, fit.recommendable, fit.split)
 
 
 def _content_knn(fit: Fit) -> Ranker:
-    from recsys.evaluation import ContentKnn
+    from recsys.scoring import ContentKnn
 
     return ContentKnn(fit.dataset, fit.recommendable)
 
 
 def _popularity(fit: Fit) -> Ranker:
-    from recsys.evaluation import Popularity
+    from recsys.scoring import Popularity
 
     return Popularity(fit.dataset, fit.recommendable, fit.split)
 
@@ -167,7 +168,7 @@ def _popularity(fit: Fit) -> Ranker:
 def _recent_popularity(fit: Fit) -> Ranker:
     import numpy as np
 
-    from recsys.evaluation import Popularity
+    from recsys.scoring import Popularity
 
     events = fit.dataset.events
     last = int(np.asarray(events.timestamp)[np.asarray(events.split) < fit.split].max())
@@ -175,7 +176,7 @@ def _recent_popularity(fit: Fit) -> Ranker:
 
 
 def _random(fit: Fit) -> Ranker:
-    from recsys.evaluation import Random
+    from recsys.scoring import Random
 
     return Random(fit.recommendable, fit.config.model.seed)
 

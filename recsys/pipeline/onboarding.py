@@ -12,8 +12,8 @@ from recsys.errors import DataError
 from recsys.pipeline.show import champion_of, print_list
 
 if TYPE_CHECKING:
+    from recsys.scoring.taste import Answer
     from recsys.serving import NewcomerRecommender
-    from recsys.serving.taste import Answer
 
 _WORDS: "dict[str, Answer]" = {"l": "like", "d": "dislike", "?": "unknown"}
 MOST_ASKED = 25  # questions after which patience ends where only known items count

@@ -18,11 +18,11 @@ def register(
     config: Config, trained: Json, evaluation: Json, index: Json, tags: Mapping[str, str] | None = None
 ) -> Json:
     """Publish the bundle and register it in MLflow as challenger; a run registered before keeps its version."""
-    from recsys.evaluation import FittedBlend
     from recsys.features import TEST, load_dataset
     from recsys.registry import write_bundle
     from recsys.registry.runs import model_url, resumed_run
     from recsys.registry.versions import register_version
+    from recsys.scoring import FittedBlend
 
     blend = _blend_of(evaluation["evaluation"])
     chosen: Json = {"blend": blend.model_dump(mode="json")} if blend else {}
@@ -115,7 +115,7 @@ def ledger(config: Config) -> list[Json]:
 
 
 def _blend_of(evaluation: str) -> Any:  # Any: Blend, imported where it is needed; None where towers stand alone
-    from recsys.evaluation import BLEND_FILE, read_blend
+    from recsys.scoring import BLEND_FILE, read_blend
 
     return read_blend(local_path(evaluation)) if exists(join(evaluation, BLEND_FILE)) else None
 

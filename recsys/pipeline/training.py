@@ -73,10 +73,11 @@ def evaluate(config: Config, trained: Json) -> Json:
     With `blend.enabled` the hybrid is judged, its weights chosen on validation and stored beside the report. Raises
     RecsysError when nobody can be measured or the scores are constant or not finite.
     """
-    from recsys.evaluation import BLEND_FILE, choose_blend
+    from recsys.evaluation import choose_blend
     from recsys.evaluation import evaluate as measure
     from recsys.features import load_dataset
     from recsys.model import ExportedTowers
+    from recsys.scoring import BLEND_FILE
 
     base = join(config.storage, "evaluations", _key(trained, _judged(config)))
     arrays = load_dataset(trained["features"])

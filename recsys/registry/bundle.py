@@ -12,10 +12,10 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from recsys.errors import StorageError
-from recsys.evaluation import FittedBlend
 from recsys.features import Dataset
 from recsys.model import ExportedTowers
 from recsys.schema import USER_ID
+from recsys.scoring import FittedBlend
 from recsys.storage import local_path, read_json, read_manifest, verify, write_json
 
 FORMAT = 2  # 2: there may be a blend, which older code would not serve

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from recsys.config import OnboardingConfig
 from recsys.errors import DataError
 from recsys.features import SEGMENT_COLUMNS, Dataset
-from recsys.serving.taste import ANSWERS, Answer, Floats, Rows, Taste, TastePrior, standardised
+from recsys.scoring.taste import ANSWERS, Answer, Floats, Rows, Taste, TastePrior, standardised
 
 Answers = Sequence[tuple[str, Answer]]
 _LIST = 10  # items of the list whose worth a question is to raise

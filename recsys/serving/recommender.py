@@ -12,14 +12,14 @@ from pydantic import JsonValue
 
 from recsys.config import RerankConfig
 from recsys.errors import StorageError
-from recsys.evaluation import FittedBlend, Profiles
 from recsys.features import content_vectors, context_of
 from recsys.index import ExactIndex, Index, load_index
 from recsys.registry import Bundle, load_bundle
+from recsys.scoring import FittedBlend, Profiles
+from recsys.scoring.taste import standardised
 from recsys.serving.reasons import Reasons
 from recsys.serving.requests import Asker, HistoryEvent, asker_of
 from recsys.serving.reranking import rerank, similarity_vectors
-from recsys.serving.taste import standardised
 from recsys.storage import local_path
 
 _MARGIN = 20  # further items asked of the index, for those that have expired

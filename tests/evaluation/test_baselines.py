@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.evaluation.baselines import ItemKnn, Popularity, Random, baselines, item_counts
-from recsys.evaluation.recommender import TowerRecommender, recommendable_items
 from recsys.features import heldout
+from recsys.scoring.baselines import ItemKnn, Popularity, Random, baselines, item_counts
+from recsys.scoring.recommender import TowerRecommender, recommendable_items
 
 DAY_S = 86_400
 ALL = np.ones(6, bool)

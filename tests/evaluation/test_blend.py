@@ -7,12 +7,13 @@ from scipy.sparse import csr_array
 
 from recsys.config import BlendConfig, Config
 from recsys.errors import StorageError
-from recsys.evaluation import Blend, FittedBlend, HybridRecommender, Profiles, TowerRecommender, choose_blend
-from recsys.evaluation.baselines import consumption
-from recsys.evaluation.components import COMPONENTS, COVISITATION, ITEM_ITEM, POPULARITY, RECENT, fit_components
-from recsys.evaluation.graph_filter import filter_weights
+from recsys.evaluation import choose_blend
 from recsys.evaluation.weighing import Contest, choose_weights
 from recsys.features import heldout
+from recsys.scoring import Blend, FittedBlend, HybridRecommender, Profiles, TowerRecommender
+from recsys.scoring.baselines import consumption
+from recsys.scoring.components import COMPONENTS, COVISITATION, ITEM_ITEM, POPULARITY, RECENT, fit_components
+from recsys.scoring.graph_filter import filter_weights
 
 EVERY = dict.fromkeys(("two_tower", *COMPONENTS), 1.0)
 

@@ -9,16 +9,9 @@ from numpy.typing import NDArray
 from recsys import schema
 from recsys.config import Config, DemoSource
 from recsys.data.demo import DemoWorld
-from recsys.evaluation import (
-    Blend,
-    Popularity,
-    evaluate,
-    evaluate_champion,
-    evaluate_recommender,
-    measured_users,
-    recommendable_items,
-)
+from recsys.evaluation import evaluate, evaluate_champion, evaluate_recommender, measured_users
 from recsys.features import Dataset, ItemArrays, frames_to_dataset
+from recsys.scoring import Blend, Popularity, recommendable_items
 
 CONFIG = Config()
 

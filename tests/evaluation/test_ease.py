@@ -3,9 +3,9 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from recsys.errors import RecsysError
-from recsys.evaluation import ease
-from recsys.evaluation.ease import Ease
 from recsys.features import heldout
+from recsys.scoring import ease
+from recsys.scoring.ease import Ease
 
 EVERYTHING = np.ones(6, bool)
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from recsys.evaluation.content import ContentKnn
-from recsys.evaluation.covisitation import Covisitation
 from recsys.features import heldout
+from recsys.scoring.content import ContentKnn
+from recsys.scoring.covisitation import Covisitation
 
 
 def test_covisitation_scores_are_those_by_hand(make_world):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from recsys.errors import RecsysError
-from recsys.evaluation import topk
+from recsys.scoring import topk
 
 
 def _brute(scores: np.ndarray, allowed: np.ndarray, k: int) -> list[list[int]]:

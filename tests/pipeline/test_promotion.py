@@ -8,10 +8,10 @@ from mlflow import MlflowClient
 
 from recsys import pipeline
 from recsys.errors import GateError, StorageError
-from recsys.evaluation import read_blend
 from recsys.model import ExportedTowers
 from recsys.registry import load_bundle
 from recsys.registry.versions import version_with
+from recsys.scoring import read_blend
 from recsys.serving import BundleRecommender, read_champion
 from recsys.storage import local_path, read_manifest
 from tests.pipeline.conftest import World, challenge

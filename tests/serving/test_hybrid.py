@@ -8,9 +8,9 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from recsys.config import BlendConfig
-from recsys.evaluation import Blend, FittedBlend, HybridRecommender, recommendable_items
 from recsys.features import Heldout
 from recsys.registry import load_bundle, write_bundle
+from recsys.scoring import Blend, FittedBlend, HybridRecommender, recommendable_items
 from recsys.serving import BundleRecommender, check_parity
 from recsys.storage import publish
 

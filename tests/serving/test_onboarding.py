@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from recsys.config import OnboardingConfig
 from recsys.errors import DataError
 from recsys.features import Dataset
+from recsys.scoring.taste import Taste, TastePrior
 from recsys.serving import BundleRecommender, NewcomerRecommender, Onboarding
-from recsys.serving.taste import Taste, TastePrior
 from tests.serving.conftest import N_ITEMS, Place
 
 CONFIG = OnboardingConfig(n_pool=20, min_familiarity=0.0, n_hot=N_ITEMS)

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from recsys.evaluation.baselines import LinearRecommender, consumption
-from recsys.evaluation.links import links
 from recsys.features import Dataset
+from recsys.scoring.baselines import LinearRecommender, consumption
+from recsys.scoring.links import links
 
 # Between counting users and events alike; between plain counts and cosines. Chosen on the validation users of two
 # catalogues (Gowalla, Amazon Beauty), where it ranks better than item-kNN: nDCG .122 against .103, .048 against .039.

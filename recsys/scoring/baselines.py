@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from recsys.evaluation.links import links
-from recsys.evaluation.recommender import ScoredRecommender, Scorer, recommendable_items, split_interval
-from recsys.evaluation.topk import Scores
 from recsys.features import TRAIN, Dataset, Heldout
+from recsys.scoring.links import links
+from recsys.scoring.recommender import ScoredRecommender, Scorer, recommendable_items, split_interval
+from recsys.scoring.topk import Scores
 
 _DAY_S = 86_400
 _TIE_SHARE = 1e-9  # popularity's weight beside evidence: orders what none reaches, moves nothing else

@@ -13,9 +13,9 @@ from scipy.sparse import csr_array, load_npz, save_npz
 
 from recsys.config import BlendConfig
 from recsys.errors import StorageError
-from recsys.evaluation.components import COMPONENTS, Component, Profiles, fit_components
-from recsys.evaluation.recommender import Scorer, TowerRecommender, Towers
 from recsys.features import Dataset, Heldout
+from recsys.scoring.components import COMPONENTS, Component, Profiles, fit_components
+from recsys.scoring.recommender import Scorer, TowerRecommender, Towers
 from recsys.storage import read_json, write_json
 
 TOWER = "two_tower"

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys.config import BlendConfig
-from recsys.evaluation.baselines import consumption, item_counts
-from recsys.evaluation.covisitation import STEPS, follower_weights, recent_weights
-from recsys.evaluation.ease import ease_weights
-from recsys.evaluation.graph_filter import filter_weights
-from recsys.evaluation.links import largest_of_each_row
 from recsys.features import Dataset, Heldout, histories
+from recsys.scoring.baselines import consumption, item_counts
+from recsys.scoring.covisitation import STEPS, follower_weights, recent_weights
+from recsys.scoring.ease import ease_weights
+from recsys.scoring.graph_filter import filter_weights
+from recsys.scoring.links import largest_of_each_row
 
 ITEM_ITEM, COVISITATION, POPULARITY, RECENT = "item_item", "covisitation", "popularity", "recent_popularity"
 COMPONENTS = (ITEM_ITEM, COVISITATION, POPULARITY, RECENT)

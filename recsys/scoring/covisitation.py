@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
-from recsys.evaluation.baselines import LinearRecommender, fitted_on, item_counts
 from recsys.features import Dataset, Heldout, followers, histories
+from recsys.scoring.baselines import LinearRecommender, fitted_on, item_counts
 
 STEPS = 5  # how far apart two events may be, and how many of a user's last events count
 

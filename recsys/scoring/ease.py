@@ -7,10 +7,10 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_array
 
 from recsys.errors import RecsysError
-from recsys.evaluation.baselines import consumption
-from recsys.evaluation.recommender import ScoredRecommender, Scorer
-from recsys.evaluation.topk import Scores
 from recsys.features import Dataset, Heldout
+from recsys.scoring.baselines import consumption
+from recsys.scoring.recommender import ScoredRecommender, Scorer
+from recsys.scoring.topk import Scores
 
 _COPIES = 3  # n x n float32 matrices held at once, with room for what LAPACK copies
 

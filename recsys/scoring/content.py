@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from recsys.evaluation.recommender import ScoredRecommender, Scorer
-from recsys.evaluation.topk import Scores
 from recsys.features import Dataset, Heldout, content_vectors
+from recsys.scoring.recommender import ScoredRecommender, Scorer
+from recsys.scoring.topk import Scores
 
 
 class ContentKnn(ScoredRecommender):

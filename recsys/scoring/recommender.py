@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.topk import Scores, ranked_scores
 from recsys.features import Dataset, Heldout, ItemArrays
+from recsys.scoring.topk import Scores, ranked_scores
 
 
 class Recommender(Protocol):
