@@ -1,6 +1,5 @@
 """From tables to a training set, published once per input."""
 
-import shutil
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,17 +18,17 @@ from recsys.features.spec import FeatureSpec, encode
 from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, check_split, cutoffs_of, with_split
 from recsys.features.text import TextModel
 from recsys.schema import ITEM_ID, ITEMS, PRIVATE_USERS, USER_ID
-from recsys.storage import current, digest_of, exists, is_local, join, local_path, publish, verify
+from recsys.storage import digest_of, intact, join, local_path, publish
 
 _FORMAT = 2  # raise it when equal input gives other arrays than before, so that nothing stale is reused
 
 
 def build_features(config: Config, dataset_uri: str) -> str:
-    """Build and publish the training set of a dataset; what was built before from equal input is returned as it is."""
+    """Build and publish the training set of a dataset; what was built before from equal input is returned if it is whole."""
     source = dataset_uri.rstrip("/").rsplit("/", 1)[-1]
     settings = config.features.model_dump(mode="json")
     base = join(config.storage, "features", digest_of({"dataset": source, "features": settings, "format": _FORMAT}))
-    if uri := _intact(base):
+    if uri := intact(base):
         return uri
     interactions = read_table(dataset_uri, "interactions").select(USED).collect()
     users, items = read_table(dataset_uri, "users").collect(), read_table(dataset_uri, "items").collect()
@@ -87,22 +86,6 @@ def reindex(dataset: Dataset, spec: FeatureSpec, text_model: TextModel) -> Datas
     events = replace(dataset.events, device=labels[np.asarray(dataset.events.device)])
     users = encode_users(spec, dataset.users_frame)
     return replace(dataset, spec=spec, text_model=text_model, items=items, users=users, events=events)
-
-
-def _intact(base: str) -> str | None:
-    """Return what was published if it is whole; remove it if damaged, as a rebuild has the same address."""
-    uri = current(base)
-    if uri is None:
-        return None
-    try:
-        verify(uri)
-    except StorageError:
-        if is_local(uri):
-            shutil.rmtree(local_path(uri), ignore_errors=True)
-        if exists(uri):
-            raise
-        return None
-    return uri
 
 
 def _per_split(meetings: pl.DataFrame, cutoffs: tuple[datetime, datetime]) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """Register a challenger, decide whether it becomes champion, and go back."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,7 +80,7 @@ def promote(config: Config, registered: Json) -> Json:
             raise GateError(f"version {registered['version']} was refused; {serving}. {decision.refusal}")
         names = set(Champion.model_fields) - {"previous"}
         chosen = Champion(**{name: registered[name] for name in names}, previous=champion.version if champion else None)
-        tag_version(config, registered["version"], {_CHAMPION_TAG: chosen.model_dump_json()})
+        tag_version(config, registered["version"], {_CHAMPION_TAG: json.dumps(chosen.to_record(config.storage))})
         make_champion(config, registered["version"])
         write_champion(config.storage, chosen)
     return {**verdict, "gates": gates}
@@ -99,7 +100,7 @@ def rollback(config: Config, version: str | None = None) -> Json:
         tags = version_tags(config, target)
         if _CHAMPION_TAG not in tags:
             raise RegistryError(f"version {target} never passed the gates; only a former champion can serve again")
-        former = Champion.model_validate_json(tags[_CHAMPION_TAG])
+        former = Champion.of_record(config.storage, json.loads(tags[_CHAMPION_TAG]))
         load_bundle(former.bundle)
         make_champion(config, target)
         write_champion(config.storage, former.model_copy(update={"previous": champion.version}))

@@ -8,7 +8,7 @@ import numpy as np
 
 from recsys.config import Config
 from recsys.pipeline.tuned import with_tuned
-from recsys.storage import current, digest_of, join, local_path, publish, read_json, verify, write_json
+from recsys.storage import digest_of, intact, join, local_path, publish, read_json, write_json
 
 if TYPE_CHECKING:
     from recsys.features import Dataset
@@ -19,7 +19,7 @@ Json = dict[str, Any]  # Any: JSON, checked by the models that read it
 def train(
     config: Config, features: str, dataset: str, run_name: str = "training", tags: Mapping[str, str] | None = None
 ) -> Json:
-    """Train the towers and log the run to MLflow; towers trained before from equal input are not trained again.
+    """Train the towers and log the run to MLflow; whole towers trained before from equal input are not trained again.
 
     With `model.warm_start` the champion's towers are gone on from. Settings adopted by a study count unless the
     configuration writes its own; see `with_tuned`. Raises TrainingError when training diverges, RegistryError when
@@ -38,12 +38,10 @@ def train(
     run_key = digest_of(settings)
     base = join(config.storage, "models", run_key)
     arrays = load_dataset(features)
-    if (towers := current(base)) is None:
+    if (towers := intact(base)) is None:
         with publish(base, {"run_key": run_key}) as publication:
             train_towers(config, arrays, publication.path, print_epoch, _opened(before) if before else None)
         towers = publication.uri
-    else:
-        verify(towers)
     told = ExportedTowers.training(local_path(towers))
     counts = {"n_users": len(arrays.users.ids), "n_items": len(arrays.items.ids), "n_events": len(arrays.events.item)}
     summary = {name: value for name, value in told.items() if isinstance(value, int | float)}

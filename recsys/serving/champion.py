@@ -1,8 +1,12 @@
-"""Which bundle serves: one small file, replaced atomically."""
+"""Which bundle serves: one small file, replaced atomically, that names everything relative to the storage root."""
+
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from recsys.storage import exists, join, read_json, write_json
+from recsys.storage import exists, join, read_json, relative_to_root, resolve, write_json
+
+_ADDRESSES = ("bundle", "index", "dataset", "evaluation")
 
 
 class Champion(BaseModel):
@@ -19,13 +23,26 @@ class Champion(BaseModel):
     trained_until: str
     previous: str | None = None
 
+    def to_record(self, root: str) -> dict[str, Any]:  # Any: JSON
+        """Return what is written down: every address relative to the storage root."""
+        return self.model_dump() | {name: relative_to_root(root, getattr(self, name)) for name in _ADDRESSES}
+
+    @classmethod
+    def of_record(cls, root: str, record: dict[str, Any]) -> Self:  # Any: JSON
+        """Read what was written down, below the storage root as it lies now.
+
+        Raises StorageError when an address is not below it.
+        """
+        champion = cls.model_validate(record)
+        return champion.model_copy(update={name: resolve(root, getattr(champion, name)) for name in _ADDRESSES})
+
 
 def read_champion(root: str) -> Champion | None:
     """Return the champion, or None before the first promotion."""
     path = join(root, "serving", "champion.json")
-    return Champion.model_validate(read_json(path)) if exists(path) else None
+    return Champion.of_record(root, read_json(path)) if exists(path) else None
 
 
 def write_champion(root: str, champion: Champion) -> None:
     """Make a version serve."""
-    write_json(join(root, "serving", "champion.json"), champion.model_dump())
+    write_json(join(root, "serving", "champion.json"), champion.to_record(root))
