@@ -24,7 +24,7 @@ _FORMAT = 2  # raise it when equal input gives other arrays than before, so that
 
 
 def build_features(config: Config, dataset_uri: str) -> str:
-    """Build and publish the training set of a dataset; what was built before from equal input is returned if it is whole."""
+    """Build and publish the training set of a dataset; a whole one built before from equal input is returned."""
     source = dataset_uri.rstrip("/").rsplit("/", 1)[-1]
     settings = config.features.model_dump(mode="json")
     base = join(config.storage, "features", digest_of({"dataset": source, "features": settings, "format": _FORMAT}))

@@ -25,11 +25,13 @@ def monitor(config: Config, as_of: str) -> Json:
     from recsys.monitoring import join_context
     from recsys.monitoring import monitor as compare
     from recsys.registry import load_bundle
+    from recsys.registry.relocation import follow_root
     from recsys.serving import read_champion
 
     until = moment_of(as_of)
     if until is None:
         raise DataError("monitoring needs a date: as_of = 2026-01-31")
+    follow_root(config.storage)
     champion = read_champion(config.storage)
     if champion is None:
         return _nothing(config, until, "there is no champion yet")

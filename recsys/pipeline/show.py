@@ -87,8 +87,10 @@ def print_recommendations(config: Config, user: str | None, k: int) -> None:
 
 def champion_of(config: Config) -> Any:  # Any: Champion, imported where it is needed
     """Return the champion; raise RegistryError before the first promotion."""
+    from recsys.registry.relocation import follow_root
     from recsys.serving import read_champion
 
+    follow_root(config.storage)
     champion = read_champion(config.storage)
     if champion is None:
         raise RegistryError(f"nothing serves from {config.storage} yet; run the training stage first")
