@@ -5,6 +5,7 @@ from typing import Any
 
 from recsys.config import Config
 from recsys.errors import ConfigError
+from recsys.pipeline.addresses import at_present
 
 Json = dict[str, Any]  # Any: JSON, checked by the models that read it
 
@@ -42,6 +43,7 @@ def select(config: Config, as_of: str | None = None) -> Json:
     return {"dataset": reference.uri, "digest": reference.digest, "snapshots": len(reference.snapshots)}
 
 
+@at_present
 def build_features(config: Config, dataset: str) -> Json:
     """Turn snapshots into training arrays; a second call with the same input returns the first one's result."""
     from recsys.features import build_features as build

@@ -8,6 +8,7 @@ import numpy as np
 
 from recsys.config import Config
 from recsys.errors import GateError, RegistryError
+from recsys.pipeline.addresses import at_present
 from recsys.pipeline.training import read_evaluation
 from recsys.storage import digest_of, exists, join, local_path, locked, publish
 
@@ -15,6 +16,7 @@ Json = dict[str, Any]  # Any: JSON, checked by the models that read it
 _CHAMPION_TAG = "recsys.champion"  # what served under a version, so that a rollback restores all of it
 
 
+@at_present
 def register(
     config: Config, trained: Json, evaluation: Json, index: Json, tags: Mapping[str, str] | None = None
 ) -> Json:
@@ -55,6 +57,7 @@ def register(
     }
 
 
+@at_present
 def promote(config: Config, registered: Json) -> Json:
     """Move `champion` to the challenger if every gate holds; the decision goes to the ledger and onto the version.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys.config import Config
+from recsys.pipeline.addresses import at_present
 from recsys.pipeline.tuned import with_tuned
 from recsys.storage import digest_of, intact, join, local_path, publish, read_json, write_json
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: JSON, checked by the models that read it
 
 
+@at_present
 def train(
     config: Config, features: str, dataset: str, run_name: str = "training", tags: Mapping[str, str] | None = None
 ) -> Json:
@@ -65,6 +67,7 @@ def _opened(bundle: str) -> "tuple[Path, Dataset]":
     return local_path(bundle) / "towers", load_bundle(bundle).dataset
 
 
+@at_present
 def evaluate(config: Config, trained: Json) -> Json:
     """Compare the model with its baselines on the test days; log metrics, plots and the model card.
 
@@ -98,6 +101,7 @@ def evaluate(config: Config, trained: Json) -> Json:
     }
 
 
+@at_present
 def export_index(config: Config, trained: Json) -> Json:
     """Build the Annoy index beside the one in use; raises GateError when it does not follow exact search."""
     from recsys.evaluation import measured_users

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from mlflow.data import pandas_dataset
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service import utils as tracking
 from pydantic import JsonValue
 
 from recsys.config import Config
@@ -37,7 +38,11 @@ def connect(config: Config) -> mlflow.MlflowClient:
         raise RegistryError("set MLFLOW_TRACKING_URI: the storage is remote and MLflow's default is a local file")
     root = local_path(config.storage).resolve()
     root.mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
+    address = f"sqlite:///{root}/mlflow.db"
+    if mlflow.get_tracking_uri() != address:
+        # A process that also worked before the root moved would write artifacts to where runs had them then.
+        tracking._artifact_repos_cache.clear()
+    mlflow.set_tracking_uri(address)
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it; the next configuration must not inherit this one's
     return mlflow.MlflowClient()
 
