@@ -29,6 +29,7 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOU
 def connect(config: Config) -> mlflow.MlflowClient:
     """Point MLflow at `MLFLOW_TRACKING_URI`, or at a SQLite file under the storage root, which may have been moved."""
     follow_root(config.storage)
+    tracking._artifact_repos_cache.clear()  # a process that worked before the move would write to the former place
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
@@ -38,11 +39,7 @@ def connect(config: Config) -> mlflow.MlflowClient:
         raise RegistryError("set MLFLOW_TRACKING_URI: the storage is remote and MLflow's default is a local file")
     root = local_path(config.storage).resolve()
     root.mkdir(parents=True, exist_ok=True)
-    address = f"sqlite:///{root}/mlflow.db"
-    if mlflow.get_tracking_uri() != address:
-        # A process that also worked before the root moved would write artifacts to where runs had them then.
-        tracking._artifact_repos_cache.clear()
-    mlflow.set_tracking_uri(address)
+    mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it; the next configuration must not inherit this one's
     return mlflow.MlflowClient()
 

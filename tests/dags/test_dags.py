@@ -36,6 +36,11 @@ def test_every_dag_has_a_run_book(parsed: dict[str, Any]) -> None:
         assert "**By hand.**" in dag["doc"]
 
 
+def test_the_run_book_of_the_data_says_that_validating_alone_reads_no_source(parsed: dict[str, Any]) -> None:
+    doc = " ".join(parsed["dags"]["recsys_data"]["doc"].split())
+    assert "clear `ingest` with *Downstream*: `validate` alone does not read the source" in doc
+
+
 def test_every_param_is_typed_and_described(parsed: dict[str, Any]) -> None:
     for dag in parsed["dags"].values():
         assert dag["params"] and all(dag["params"].values()) and all(dag["described"])

@@ -110,6 +110,29 @@ def test_the_same_run_twice_trains_and_registers_once(world: World, capsys: pyte
     assert len(connect(config).search_runs(["1"])) == n_runs
 
 
+def test_what_a_stage_published_is_made_again_when_it_is_damaged(world: World) -> None:
+    config, features, dataset = world.config, world.features["features"], world.chosen["dataset"]
+
+    def spoil(uri: str) -> None:
+        largest = max((path for path in Path(uri).rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+        largest.write_bytes(largest.read_bytes()[:-1])
+
+    for uri, stage in (
+        (features, lambda: pipeline.build_features(config, dataset)["features"]),
+        (world.evaluated["evaluation"], lambda: pipeline.evaluate(config, world.trained)["evaluation"]),
+        (world.index["index"], lambda: pipeline.export_index(config, world.trained)["index"]),
+        (world.registered["bundle"],
+         lambda: pipeline.register(config, world.trained, world.evaluated, world.index)["bundle"]),
+    ):  # fmt: skip
+        spoil(uri)
+        assert stage() == uri
+        verify(uri)
+    small = config.model_copy(update={"model": config.model.model_copy(update={"seed": 77, "epochs": 1})})
+    towers = pipeline.train(small, features, dataset)["towers"]
+    spoil(towers)
+    verify(pipeline.train(small, features, dataset)["towers"])
+
+
 def test_two_runs_at_once_publish_what_one_would(world: World, tmp_path: Path, start_process: Start) -> None:
     config = world.config.model_copy(update={"storage": str(tmp_path / "state")})
     code = "pipeline.validate(config, pipeline.ingest(config, '2026-01-01', '2026-01-04')['partitions'])"

@@ -52,6 +52,7 @@ def test_a_moved_root_is_monitored(moved: Config, world: World) -> None:
     monitored = pipeline.monitor(moved, "2026-01-30")
     assert monitored["report"].startswith(moved.storage)
     assert not old_names(moved, world)
+    assert not old_names(moved, world)
 
 
 def test_a_moved_root_promotes_a_challenger_and_goes_back(moved: Config, world: World) -> None:
@@ -71,6 +72,7 @@ def test_a_moved_root_promotes_a_challenger_and_goes_back(moved: Config, world: 
     restored = read_champion(moved.storage)
     assert restored is not None and restored.bundle == first.bundle
     assert len(pipeline.ledger(moved)) >= 3
+    assert not old_names(moved, world)
     assert not old_names(moved, world)
 
 
