@@ -57,7 +57,7 @@ def _former(connection: sqlite3.Connection, present: Path) -> Iterator[str]:
     found = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
     for location in sorted({row[0] for row in found if row[0]}):
         folder = Path(location)
-        if folder.name == ARTIFACTS and folder != present and not (folder.exists() and folder.samefile(present)):
+        if folder.name == ARTIFACTS and not (folder.exists() and folder.samefile(present)):
             yield location
 
 

@@ -54,7 +54,7 @@ def test_an_address_elsewhere_cannot_be_named(uri: str) -> None:
 )
 def test_an_address_that_leads_out_of_the_root_is_refused(address: str, tmp_path: Path) -> None:
     made(tmp_path / "secrets", "k")
-    root = made(tmp_path / "srv" / "state")
+    root = made(tmp_path / "srv" / "state", "models")
     for asked in (address, address.replace("/srv/state", root)):
         with pytest.raises(StorageError, match="out"):
             resolve(root, asked)

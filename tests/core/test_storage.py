@@ -79,7 +79,7 @@ def _edit_manifest(folder: Path) -> None:
     """Change a file and the manifest with it, as a careless repair by hand would."""
     (folder / "part.txt").write_text("z")
     manifest = json.loads((folder / "MANIFEST.json").read_text())
-    manifest["files"]["part.txt"]["sha256"] = hashlib.sha256(b"z").hexdigest()
+    manifest["files"]["part.txt"] = {"sha256": hashlib.sha256(b"z").hexdigest(), "n_bytes": 1}
     (folder / "MANIFEST.json").write_text(json.dumps(manifest))
 
 
@@ -126,6 +126,15 @@ def test_a_damaged_pointer_is_an_error_that_the_next_run_of_the_stage_repairs(tm
         storage.read_manifest(storage.current(str(tmp_path / "a")) or "")
     assert storage.intact(str(tmp_path / "a")) is None
     assert _write(tmp_path / "a", "text") == uri == storage.current(str(tmp_path / "a"))
+
+
+def test_a_pointer_never_leads_out_of_its_folder(tmp_path: Path) -> None:
+    _write(tmp_path / "a", "text")
+    elsewhere = _write(tmp_path / "b", "other")
+    (tmp_path / "a" / "CURRENT.json").write_text(json.dumps({"version": f"../b/{Path(elsewhere).name}"}))
+    with pytest.raises(StorageError, match=r"a/CURRENT.json names no version"):
+        storage.current(str(tmp_path / "a"))
+    assert storage.intact(str(tmp_path / "a")) is None
 
 
 def test_a_hidden_file_is_no_damage(tmp_path: Path) -> None:
@@ -289,6 +298,15 @@ def test_a_damaged_remote_folder_is_repaired_too(damage: str) -> None:
         (again.path / "part.txt").write_text("x")
     assert again.uri == publication.uri == storage.intact(base)
     assert storage.list_names(again.uri) == ["MANIFEST.json", "part.txt"]
+
+
+def test_a_damaged_remote_folder_is_repaired_where_this_machine_has_a_whole_copy() -> None:
+    for _ in range(2):
+        with storage.publish("memory://bucket/copied") as publication:
+            (publication.path / "part.txt").write_text("x")
+        assert storage.read_text(f"{publication.uri}/part.txt") == "x"
+        storage.verify(publication.uri)
+        storage.write_text(f"{publication.uri}/part.txt", "z")
 
 
 def test_a_damaged_copy_of_a_whole_remote_folder_is_fetched_again() -> None:
