@@ -15,7 +15,7 @@ from recsys.config import Config, TuningConfig
 from recsys.errors import RegistryError, StorageError
 from recsys.registry.runs import connect
 from recsys.registry.versions import version_with
-from recsys.serving import read_champion, write_champion
+from recsys.serving import Champion, read_champion, write_champion
 from recsys.storage import current, join, verify
 from tests.pipeline.conftest import DEMO, World, challenge, configured
 
@@ -205,8 +205,9 @@ def test_a_promotion_killed_before_the_pointer_moves_serves_the_old_champion_and
 
 
 def test_a_full_disk_never_leaves_half_a_champion(world: World, tmp_path: Path) -> None:
-    old = read_champion(world.config.storage)
-    assert old is not None
+    served = read_champion(world.config.storage)
+    assert served is not None
+    old = Champion.of_record(str(tmp_path), served.to_record(world.config.storage))
     write_champion(str(tmp_path), old)
     pointer = tmp_path / "serving" / "champion.json"
     before = pointer.read_bytes()
