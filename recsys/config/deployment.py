@@ -13,7 +13,7 @@ from recsys.config.frozen import Frozen
 from recsys.config.loop import MonitoringConfig, PromotionConfig
 from recsys.config.model import ModelConfig, TuningConfig, space_problem
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
-from recsys.config.sources import DemoSource, Source
+from recsys.config.sources import DemoSource, FilesSource, Source, SqlSource
 from recsys.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +43,25 @@ class Config(Frozen):
     tuning: TuningConfig = TuningConfig()
     experiment: str = "two_tower"
     registered_model: str = "two_tower"
+
+    @property
+    def timed(self) -> bool:
+        """Whether events have times: a source without them says so by `timestamps = "none"`."""
+        return not isinstance(self.source, FilesSource | SqlSource) or self.source.interactions.timestamps == "given"
+
+    @model_validator(mode="after")
+    def _asks_no_times_where_there_are_none(self) -> "Config":
+        if self.timed:
+            return self
+        wrong = {
+            'partition = "all"': self.partition != "all",
+            "privacy.retention_days = 0, for how old an event is cannot be known": self.privacy.retention_days > 0,
+            "features.window_days = 0": self.features.window_days > 0,
+            'model.task = "auto"': self.model.task not in ("auto", "any"),
+        }
+        if needed := "; ".join(setting for setting, is_wrong in wrong.items() if is_wrong):
+            raise ValueError(f'source.interactions.timestamps = "none" needs {needed}')
+        return self
 
     @model_validator(mode="after")
     def _main_metric_is_computed(self) -> "Config":

@@ -9,19 +9,21 @@ import polars as pl
 from pydantic import JsonValue, ValidationError
 
 from recsys.config import Config, FeaturesConfig
-from recsys.data import read_table
+from recsys.data import is_timed, read_table
 from recsys.errors import StorageError
 from recsys.features.assemble import assemble, complete, with_rows
+from recsys.features.capping import capped
 from recsys.features.dataset import Dataset
 from recsys.features.encode import encode_items, encode_users
 from recsys.features.events import POSITIVE, USED, by_meeting, evidence, in_time, strongest
+from recsys.features.holdout import random_holdout
 from recsys.features.spec import FeatureSpec, encode
 from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, check_split, cutoffs_of, with_split
 from recsys.features.text import TextModel
 from recsys.schema import ITEM_ID, ITEMS, PRIVATE_USERS, USER_ID
 from recsys.storage import current, digest_of, exists, is_local, join, local_path, publish, verify
 
-_FORMAT = 2  # raise it when equal input gives other arrays than before, so that nothing stale is reused
+_FORMAT = 3  # raise it when equal input gives other arrays than before, so that nothing stale is reused
 
 
 def build_features(config: Config, dataset_uri: str) -> str:
@@ -33,7 +35,7 @@ def build_features(config: Config, dataset_uri: str) -> str:
         return uri
     interactions = read_table(dataset_uri, "interactions").select(USED).collect()
     users, items = read_table(dataset_uri, "users").collect(), read_table(dataset_uri, "items").collect()
-    dataset = frames_to_dataset(config.features, interactions, users, items)
+    dataset = frames_to_dataset(config.features, interactions, users, items, timed=is_timed(dataset_uri))
     with publish(base, {"dataset": source, "format": _FORMAT}) as publication:
         dataset.save(publication.path)
     return publication.uri
@@ -58,9 +60,11 @@ def frames_to_dataset(
     cutoffs: tuple[datetime, datetime] | None = None,
     *,
     as_of: datetime | None = None,
+    timed: bool = True,
 ) -> Dataset:
     """Return the training set of three tables; `cutoffs` are the starts of validation and test, else by share.
 
+    Without `timed`, the events' one time says nothing and what is held out is drawn at random; see `random_holdout`.
     Ages of items count at `as_of`, by default at the last training event. Equal cutoffs ask for no validation. Raises
     DataError when there is no positive event or a split that was asked for is empty.
     """
@@ -69,14 +73,17 @@ def frames_to_dataset(
     items = complete(items, ITEMS, ITEM_ID, weighed[ITEM_ID])
     meetings: pl.DataFrame = by_meeting(with_rows(weighed, users, items))
     chosen = cutoffs or cutoffs_of(strongest(meetings).filter(POSITIVE), config)
-    events = _per_split(meetings, chosen)
+    events = _per_split(meetings, chosen) if timed else random_holdout(strongest(meetings), config)
     check_split(events, POSITIVE, validated=cutoffs is None or cutoffs[0] != cutoffs[1])
     info: dict[str, JsonValue] = {
         "n_read": len(interactions),
         "n_ignored": len(interactions) - len(weighed),
         "n_merged": len(weighed) - len(events),
         "n_events": len(events),
+        **({} if timed else {"time": "unknown"}),
     }
+    events, told = capped(events, config)
+    info |= told
     return assemble(config, events, users, items, cutoffs=chosen, as_of=as_of, info=info)
 
 

@@ -35,6 +35,11 @@ class FeatureSpec(BaseModel):
     as_of: str
     info: dict[str, JsonValue] = {}
 
+    @property
+    def timed(self) -> bool:
+        """Whether events have times; without, what is held out was drawn at random."""
+        return self.info.get("time") != "unknown"
+
     def save(self, folder: Path) -> None:
         """Write `spec.json`."""
         (folder / "spec.json").write_text(self.model_dump_json(indent=1), encoding="utf-8")

@@ -14,11 +14,14 @@ def ingest(config: Config, start: str | None = None, end: str | None = None) -> 
 
     `None` stands for the source's own first or last day. Returns `{"partitions": [...]}` with the staged address and
     the counts of what was kept and withheld, one entry per partition; none when `[start, end)` lies outside the source.
+    A source without times is read whole, whatever `start` and `end` say.
     """
     from recsys.data import ingest_range, open_source
 
     source = open_source(config)
     first, last = source.interval()
+    if not config.timed:
+        start = end = None
     begin, finish = moment_of(start) or first, moment_of(end) or last
     outside = begin < finish and (begin >= last or finish <= first)
     return {"partitions": [] if outside else ingest_range(config, source, begin, finish)}
@@ -54,6 +57,9 @@ def build_features(config: Config, dataset: str) -> Json:
         "n_users": len(arrays.users.ids),
         "n_items": len(arrays.items.ids),
         "n_events": len(arrays.events.item),
+        "n_capped_users": arrays.spec.info.get("n_capped_users", 0),
+        "capped_share": arrays.spec.info.get("capped_share", 0.0),
+        "time": "known" if arrays.spec.timed else "unknown",
     }
 
 

@@ -12,6 +12,10 @@ from recsys.schema import TIMESTAMP
 from recsys.storage import join, write_json
 
 Json = dict[str, Any]  # Any: JSON, checked by the models that read it
+_NO_TIMES = (
+    "the events have no times, so nobody can tell which came after the champion was trained: drift is not watched; "
+    "retrain when the data is replaced"
+)
 
 
 def monitor(config: Config, as_of: str) -> Json:
@@ -19,9 +23,10 @@ def monitor(config: Config, as_of: str) -> Json:
 
     Quality, of the hybrid where one serves, is measured on fresh events as on the champion's last days: histories end
     where the window begins.
-    Without a champion, or without a day after its training, there is nothing to compare and nothing is decided.
+    Without a champion, without times, or without a day after its training, there is nothing to compare and nothing is
+    decided.
     """
-    from recsys.data import read_table
+    from recsys.data import is_timed, read_table
     from recsys.monitoring import join_context
     from recsys.monitoring import monitor as compare
     from recsys.registry import load_bundle
@@ -33,6 +38,8 @@ def monitor(config: Config, as_of: str) -> Json:
     champion = read_champion(config.storage)
     if champion is None:
         return _nothing(config, until, "there is no champion yet")
+    if not (config.timed and is_timed(champion.dataset)):
+        return _nothing(config, until, _NO_TIMES)
     dataset = select(config, as_of)["dataset"]
     tables = {name: read_table(dataset, name).collect() for name in ("interactions", "users", "items")}
     learned_until = _last_event(champion.dataset)

@@ -50,6 +50,7 @@ def register(
         "recall": index["recall"],
         "evaluation": evaluation["evaluation"],
         "trained_until": arrays.spec.test_start,
+        "time": "known" if arrays.spec.timed else "unknown",
         "model_url": model_url(config, version),
     }
 

@@ -124,7 +124,7 @@ def _judged(config: Config) -> Json:
 
 def _log_evaluation(config: Config, trained: Json, arrays: Any, towers: Any, report: Any, blend: Any) -> None:
     from recsys import evaluation as plots
-    from recsys.registry import model_card
+    from recsys.registry import busiest_users, held_out, model_card
     from recsys.registry.runs import log_evaluation, resumed_run
 
     told = towers.training(local_path(trained["towers"]))
@@ -141,7 +141,8 @@ def _log_evaluation(config: Config, trained: Json, arrays: Any, towers: Any, rep
         "n_users": len(arrays.users.ids),
         "n_items": len(arrays.items.ids),
         "dataset": trained["dataset"].rsplit("/", 1)[-1],
-        "train_ends": arrays.spec.validation_start,
+        "held_out": held_out(arrays.spec.info, arrays.spec.validation_start),
+        "busiest": busiest_users(arrays.spec.info),
         "seed": config.model.seed,
         "best_epoch": told["best_epoch"],
         "blend": _weights(blend),

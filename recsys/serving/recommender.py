@@ -225,7 +225,7 @@ class BundleRecommender:
                 history_gaps=np.zeros((1, length), np.int32),
                 user=dataset.users.vocab,
                 demographics=dataset.users.demographics,
-                context=context_of(seconds, codes),
+                context=context_of(seconds, codes, timed=dataset.spec.timed),
             )
         return towers.query_vectors(dataset, towers.history_vectors, rows, ends, seconds, codes)
 

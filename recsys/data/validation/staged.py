@@ -55,6 +55,8 @@ class Staged:
 
     def first(self, table: TableName) -> pl.Series:
         """Tell for each row of the table whether it is the first of its kind in the whole partition."""
+        if table == "interactions" and self.info.get("time") == "unknown":
+            return pl.repeat(True, self.rows[table], eager=True)  # without times one event twice may be two
         if table not in self._first:
             keys = [EVENT_ID, USER_ID, ITEM_ID, EVENT, TIMESTAMP] if table == "interactions" else [_key(table)]
             self._first[table] = first_rows(pl.scan_parquet(self.path(table)).select(keys), table)
