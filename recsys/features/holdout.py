@@ -28,7 +28,7 @@ def random_holdout(events: pl.DataFrame, config: FeaturesConfig) -> pl.DataFrame
         pl.Series(_CHANCE, users / 2.0**64),
         pl.col(POSITIVE).sum().over(USER_ROW).cast(pl.Int64).alias(_COUNT),
     ).with_columns(pl.when(POSITIVE).then(_PLACE).rank("ordinal").over(USER_ROW).alias(_PLACE))
-    count, divided = pl.col(_COUNT), pl.col(POSITIVE) & (pl.col(_COUNT) >= _FEWEST_TO_SPLIT)
+    count, divided = pl.col(_COUNT), pl.col(_COUNT) >= _FEWEST_TO_SPLIT
     n_held = _rounded(count * (config.test_fraction + config.validation_fraction)).clip(upper_bound=count - 1)
     n_test = pl.min_horizontal(_rounded(count * config.test_fraction), n_held)
     which = (

@@ -61,6 +61,13 @@ def test_unpublished_and_expired_items_are_left_out_at_their_time(recommender: B
     assert "i038" in {each.item_id for each in recommender.recommend(None, 40, at=datetime(2028, 1, 1, tzinfo=UTC))}
 
 
+@pytest.mark.parametrize(("second", "there"), [(-1, True), (0, False), (1, False)])
+def test_an_item_is_gone_from_the_second_it_expires(recommender: BundleRecommender, second: int, there: bool) -> None:
+    expires = datetime(2026, 1, 2, tzinfo=UTC)
+    listed = {each.item_id for each in recommender.recommend(None, 40, at=expires + timedelta(seconds=second))}
+    assert ("i037" in listed) is there
+
+
 def test_k_beyond_the_catalogue_gives_what_there_is(recommender: BundleRecommender) -> None:
     assert len(recommender.recommend(None, 1000)) == 38
     with pytest.raises(ValueError, match="k must be at least 1"):
