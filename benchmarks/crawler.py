@@ -56,9 +56,9 @@ def others(config: Config, dataset: Dataset, folder: Path) -> dict[str, float]:
 
 def main(
     out: Annotated[Path, typer.Option(help="folder of the results")] = ROOT / "state" / "benchmarks",
-    scale: Annotated[float, typer.Option(help="size of the demo world")] = 0.3,
-    days: Annotated[int, typer.Option(help="days of the demo world")] = 30,
-    seeds: Annotated[int, typer.Option(help="trainings of each case")] = 3,
+    scale: Annotated[float, typer.Option(help="size of the demo world")] = 0.5,
+    days: Annotated[int, typer.Option(help="days of the demo world")] = 40,
+    seeds: Annotated[int, typer.Option(help="trainings of each case")] = 4,
 ) -> None:
     """Measure the three cases."""
     config = Config.model_validate({"source": {"kind": "demo", "scale": scale, "days": days}})
