@@ -89,9 +89,10 @@ def test_a_champion_is_found_and_everything_says_that_time_was_unknown(untimed: 
 
     champion = read_champion(untimed.storage)
     recommender = BundleRecommender.open(champion.bundle, champion.index)
-    user = recommender.busiest_user()
-    long_after = recommender.recommend(user, 5, at=datetime(2026, 11, 27, 9, tzinfo=UTC))
-    assert [each.item_id for each in long_after] == [each.item_id for each in recommender.recommend(user, 5)]
+    for user in (recommender.busiest_user(), None):
+        long_after = recommender.recommend(user, 5, at=datetime(2026, 11, 27, 9, tzinfo=UTC))
+        now = recommender.recommend(user, 5)
+        assert [(each.item_id, each.score) for each in long_after] == [(each.item_id, each.score) for each in now]
 
     watched = pipeline.monitor(untimed, "2026-02-01")
     assert not watched["retrain"] and "no times" in watched["reasons"][0]
