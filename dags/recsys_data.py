@@ -11,8 +11,13 @@ logical date is loaded, and everything when the run has no logical date. A sourc
 one file) is always read whole.
 
 **When it fails.** `ValidationFailedError`: too many bad rows; the log names table, expectation, observed and allowed
-value. Open *Data docs* on the *Details* tab of the task `validate`, fix the source or its mapping, clear the task. No
-snapshot changes before that. Wrong data and wrong settings fail at once; everything else is tried three times.
+value. Open *Data docs* on the *Details* tab of the task `validate`, fix the source or its mapping, and clear `ingest`
+with *Downstream*: `validate` alone does not read the source, only what is staged. No snapshot changes before that.
+Wrong data and wrong settings fail at once; everything else is tried three times.
+
+**Clearing older runs.** `validate` takes what was staged last for a day, by whatever run, so clearing an older run's
+`validate` never undoes a later correction. A damaged snapshot is repaired by clearing `ingest` of its day with
+*Downstream*.
 """
 
 from datetime import timedelta

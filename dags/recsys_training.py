@@ -1,12 +1,16 @@
 """### Train, evaluate and promote a model
 
-Selects snapshots, builds features, trains the two towers, evaluates them against the baselines and the champion,
-exports the Annoy index, registers the bundle in MLflow and moves the alias `champion` only when every gate holds.
+Selects snapshots, builds features, trains the two towers and evaluates them against the baselines on held-out days;
+trains them again on all days, for these will serve; exports the Annoy index, registers the bundle in MLflow and moves
+the alias `champion` only when every gate holds.
 
 **When it runs.** When `recsys_monitoring` updates the asset `recsys_retrain`, and every Monday at 03:00 UTC.
 
 **By hand.** *Trigger* with `as_of` to train on the days before it, and with `overrides` to try other settings, for
 example `{"model": {"dim": 32, "epochs": 4}}`: runs compare side by side in MLflow.
+
+**Reading it.** `promote` is pink (skipped) when the challenger is not shown to be better than the champion: its log
+names the gates that leave it undecided, and the old champion serves on.
 
 **When it fails.** `promote` fails with `GateError` when a gate refuses; the log names gate, value and limit, and the
 old champion serves on: look at the run in MLflow (the link on the *Details* tab), do not clear the task. MLflow down:
@@ -18,6 +22,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import AssetOrTimeSchedule, Param, chain, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from recsys_airflow.assets import CHAMPION, RETRAIN
 from recsys_airflow.links import MlflowRunLink, ModelVersionLink, linked
@@ -59,30 +64,43 @@ def recsys_training() -> None:
         return pipeline.evaluate(settings(), trained)
 
     @task
-    def export_index(trained: dict[str, Any]) -> dict[str, Any]:
+    def refit(trained: dict[str, Any]) -> dict[str, Any]:
+        """Train on all days, as long as validation chose: these towers will serve."""
+        from recsys import pipeline
+
+        return pipeline.refit(settings(), trained)
+
+    @task
+    def export_index(refitted: dict[str, Any]) -> dict[str, Any]:
         """Build the Annoy index and choose its search_k by the recall gate."""
         from recsys import pipeline
 
-        return pipeline.export_index(settings(), trained)
+        return pipeline.export_index(settings(), refitted)
 
     @task
-    def register(trained: dict[str, Any], evaluated: dict[str, Any], index: dict[str, Any]) -> dict[str, Any]:
+    def register(
+        trained: dict[str, Any], evaluated: dict[str, Any], refitted: dict[str, Any], index: dict[str, Any]
+    ) -> dict[str, Any]:
         """Write the bundle and register it as challenger."""
         from recsys import pipeline
 
-        return pipeline.register(settings(), trained, evaluated, index)
+        return pipeline.register(settings(), trained, evaluated, refitted, index)
 
     @task(outlets=[CHAMPION])
     def promote(registered: dict[str, Any]) -> dict[str, Any]:
-        """Move the alias `champion` when every gate holds."""
+        """Move the alias `champion` when every gate holds; skipped where the gates leave it undecided."""
         from recsys import pipeline
 
-        return pipeline.promote(settings(), registered)
+        decided = pipeline.promote(settings(), registered)
+        if not decided["promoted"]:
+            raise AirflowSkipException(decided["reason"])
+        return decided
 
     selected = select()
     trained = linked(train(selected, build_features(selected)), MlflowRunLink())
     evaluated = linked(evaluate(trained), MlflowRunLink())
-    registered = linked(register(trained, evaluated, export_index(trained)), ModelVersionLink())
+    refitted = refit(trained)
+    registered = linked(register(trained, evaluated, refitted, export_index(refitted)), ModelVersionLink())
     promoted = linked(promote(registered), ModelVersionLink())
     if approval_required():
         approve = ApprovalOperator(

@@ -103,7 +103,7 @@ def _take_all(state: StackState, runs: dict[str, str], browser_path: str) -> Non
         page.get_by_placeholder("Search metric charts").fill("^epoch/|^test/hybrid/(ndcg|recall)_at_10$")
         _take(page, "mlflow_runs")
         page.set_viewport_size({"width": 1280, "height": 800})
-        _open(page, f"{state.mlflow_url}/#/models/two_tower", "a:has-text('Version 1')")
+        _open(page, f"{state.mlflow_url}/#/models/two_tower-news", "a:has-text('Version 1')")
         _take(page, "mlflow_model")
         browser.close()
 

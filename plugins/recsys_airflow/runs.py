@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from recsys.config import Config
 
 
+_OVERRIDABLE = ("model", "features", "blend", "tuning")
+_ALARMED = {"held_out_days": 1, "fit_days": "auto"}  # what set the alarm off is of the last days
+
+
 def schedule(cron: str, interval: timedelta = timedelta(0)) -> CronTriggerTimetable:
     """Return a timetable whose first run is the next tick after unpausing; its data interval ends at the tick."""
     return CronTriggerTimetable(cron, timezone="UTC", interval=interval, run_immediately=timedelta(0))
@@ -26,13 +30,21 @@ def schedule(cron: str, interval: timedelta = timedelta(0)) -> CronTriggerTimeta
 def settings() -> "Config":
     """Return the deployment's configuration with the run's `overrides` and `n_trials` merged in.
 
-    What neither sets stays unset, so that settings adopted by a study are told from written ones.
+    What neither sets stays unset, so that settings adopted by a study are told from written ones. A run that an alarm
+    set off holds out the last two days alone, and lets validation say how far back to learn. Raises ConfigError when
+    `overrides` reach a section that says how models are judged or whose data is read.
     """
     from recsys.config import Config, load_config
 
     config = load_config()
     params = get_current_context()["params"]
     overrides = params.get("overrides") or {}
+    if fixed := sorted(set(overrides) - set(_OVERRIDABLE)):
+        raise ConfigError(
+            f"a run may override {', '.join(_OVERRIDABLE)}; got {', '.join(fixed)}: change the configuration file"
+        )
+    if _alarm():
+        overrides = _merged({"features": _ALARMED}, overrides)
     if n_trials := params.get("n_trials"):
         overrides = _merged(dict(overrides), {"tuning": {"n_trials": n_trials}})
     if not overrides:
@@ -64,12 +76,19 @@ def as_of() -> str | None:
     context = get_current_context()
     if chosen := context["params"].get("as_of"):
         return str(chosen)
-    events = [event for events in (context.get("triggering_asset_events") or {}).values() for event in events]
-    days = [str(event.extra["as_of"]) for event in events if event.extra.get("as_of")]
-    if days:
-        return max(days)
+    if day := _alarm().get("as_of"):
+        return str(day)
     end = context.get("data_interval_end")
     return _day(end) if end is not None else None
+
+
+def _alarm() -> dict[str, Any]:  # Any: JSON, as `recsys_monitoring` wrote it
+    """Return what the newest triggering asset event says; nothing when the run was not set off by one."""
+    events = [
+        event for events in (get_current_context().get("triggering_asset_events") or {}).values() for event in events
+    ]
+    told = [dict(event.extra) for event in events if event.extra.get("as_of")]
+    return max(told, key=lambda each: str(each["as_of"]), default={})
 
 
 def tags() -> dict[str, str]:

@@ -58,6 +58,21 @@ class FeaturesConfig(Frozen):
     )
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.5, description="last share of the time before test")
     test_fraction: float = Field(default=0.1, gt=0, lt=0.5, description="last share of positive events, by time")
+    held_out_days: int = Field(
+        default=0,
+        ge=0,
+        description="days held out for validation and for test each; 0: the shares above",
+    )
+    fit_days: int | Literal["auto"] = Field(
+        default=0, description="last days that are learned from; 0: all; auto: what validation asks for"
+    )
+    holdout_seed: int = Field(default=23, description="draws validation and test where events have no times")
+    max_user_events: int = Field(
+        default=0,
+        ge=0,
+        description="positive events of a user that count, the most recent of each of train, validation and test; 0: "
+        "5 times what 99 % of users have in train, at least 500",
+    )
     window_days: int = Field(default=0, ge=0, description="days of history a training run reads; 0 reads all")
     user_columns: tuple[str, ...] = ("age", "gender", "location", "occupation")
     text_dim: int = Field(default=128, ge=1)

@@ -6,10 +6,26 @@ from recsys.config.frozen import Frozen
 
 
 class PromotionConfig(Frozen):
-    """What a challenger must show before it becomes champion."""
+    """What a challenger must show before it becomes champion; a run cannot change it."""
 
-    margin: float = Field(default=0.0, description="how much better than the champion the lower bound must be")
-    tolerance: float = Field(default=0.02, ge=0, description="relative loss against the champion that is still noise")
+    error_rate: float = Field(
+        default=0.05, gt=0, lt=0.5, description="chance that a challenger which is no better passes a comparison"
+    )
+    margin: float = Field(
+        default=0.0, ge=-1, description="share of the champion's mean by which the lower bound must be better"
+    )
+    seed_spread: float = Field(
+        default=0.01, ge=0, description="standard deviation of a training's mean over its seeds, as a share of the mean"
+    )
+    min_users: int = Field(default=50, ge=2, description="users below which a comparison is undecided")
+    min_slice_users: int = Field(default=20, ge=2, description="users below which nothing is said about a slice")
+    slice_tolerance: float = Field(
+        default=0.1, ge=0, description="share of a slice's mean that may be lost and still count as no worse"
+    )
+    refit_floor: float = Field(
+        default=0.9, ge=0, description="share of the judged towers' mean that those trained on all days must reach"
+    )
+    min_parity: float = Field(default=0.98, gt=0, le=1, description="share of judged lists that must be served")
     n_bootstrap: int = Field(default=1000, ge=100)
     min_lift_over_popularity: float = Field(default=0.0, ge=0)
     require_approval: bool = False

@@ -3,9 +3,10 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recsys.config.frozen import Frozen
+from recsys.schema import TIMESTAMP
 
 
 class DemoSource(Frozen):
@@ -41,7 +42,16 @@ class TableMapping(Frozen):
     ignore: tuple[str, ...] = Field(default=(), description="source columns left out on purpose")
     extra: tuple[str, ...] = Field(default=(), description="further columns that are categorical features")
     timestamp_unit: Literal["iso", "s", "ms", "us"] = "iso"
+    timestamps: Literal["given", "none"] = Field(
+        default="given", description="none: the interactions have no times; a random hold-out then takes their place"
+    )
     list_separator: str = "|"
+
+    @model_validator(mode="after")
+    def _maps_times_or_has_none(self) -> "TableMapping":
+        if self.timestamps == "none" and TIMESTAMP in {*self.columns, *self.constants}:
+            raise ValueError('timestamps = "none" says there are no times; leave it out, or map no timestamp')
+        return self
 
 
 class FilesSource(Frozen):

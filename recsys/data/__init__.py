@@ -11,7 +11,7 @@ from recsys.config import Config
 from recsys.data.consented import read_consented, read_ids
 from recsys.data.ingest import PrivacyDoor, ingest_partition, ingest_range
 from recsys.data.privacy import PseudonymKey, load_key, pseudonymise
-from recsys.data.snapshots import DatasetRef, read_table, select_snapshots
+from recsys.data.snapshots import DatasetRef, is_timed, read_table, select_snapshots
 from recsys.data.sources import Source, open_source
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Source",
     "ingest_partition",
     "ingest_range",
+    "is_timed",
     "load_key",
     "open_source",
     "pseudonymise",

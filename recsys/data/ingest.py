@@ -106,6 +106,7 @@ def ingest_partition(
             "end": end.isoformat(),
             "has_users": not register.is_empty(),
             "has_items": not items.is_empty(),
+            **({} if config.timed else {"time": "unknown"}),
         }
     interval = {"start": start.isoformat(), "end": end.isoformat()}
     return {"partition": partition, "staged": folder.uri, **interval, "counts": counts}

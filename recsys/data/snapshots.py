@@ -1,5 +1,6 @@
 """Training sets: which snapshots a run reads, and their tables as one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
@@ -33,20 +34,23 @@ def select_snapshots(config: Config, as_of: datetime | None = None) -> DatasetRe
     """Publish the list of snapshots a run reads: of days before `as_of`, events within `features.window_days`.
 
     Users and items come from every such day. Retention applies here too, counted back from `as_of`, so an event that
-    was young enough when it was read does not outlive it. Raises DataError when no snapshot is left,
-    StorageError when one is damaged.
+    was young enough when it was read does not outlive it. Events without times are read whole, whatever `as_of` says.
+    Raises DataError when no snapshot is left, StorageError when one is damaged.
     """
     found = {name: (uri, verify(uri).info) for name, uri in list_snapshots(config).items()}
     chosen = {
         name: (uri, datetime.fromisoformat(str(info["end"])))
         for name, (uri, info) in found.items()
-        if as_of is None or datetime.fromisoformat(str(info["start"])) < as_of
+        if as_of is None or _untimed(info) or datetime.fromisoformat(str(info["start"])) < as_of
     }
     if not chosen:
         before = f" before {as_of.isoformat()}" if as_of else ""
         raise DataError(
             f"no snapshots{before} under {join(config.storage, 'snapshots')}; run ingest and validate first"
         )
+    untimed = any(_untimed(found[name][1]) for name in chosen)
+    if untimed:
+        as_of = None  # nobody can tell what came before
     until = as_of or max(end for _, end in chosen.values())
     limits = [days for days in (config.features.window_days, config.privacy.retention_days) if days]
     since = until - timedelta(days=min(limits)) if limits else None
@@ -56,9 +60,15 @@ def select_snapshots(config: Config, as_of: datetime | None = None) -> DatasetRe
             "as_of": as_of.isoformat() if as_of else None,
             "since": since.isoformat() if since else None,
             "snapshots": tables,
+            **({"time": "unknown"} if untimed else {}),
         }
         write_json(str(folder.path / "dataset.json"), description)
     return DatasetRef(folder.uri, folder.uri.rsplit("/", 1)[-1], tuple(uri for uri, _ in chosen.values()))
+
+
+def is_timed(dataset_uri: str) -> bool:
+    """Tell whether the events of a training set have times."""
+    return not _untimed(read_json(join(dataset_uri, "dataset.json")))
 
 
 def read_table(dataset_uri: str, table: TableName) -> pl.LazyFrame:
@@ -78,6 +88,10 @@ def read_table(dataset_uri: str, table: TableName) -> pl.LazyFrame:
     if dataset["as_of"]:
         limits.append(pl.col(TIMESTAMP) < datetime.fromisoformat(dataset["as_of"]))
     return reduce(lambda frame, limit: frame.filter(limit), limits, rows)
+
+
+def _untimed(info: Mapping[str, object]) -> bool:
+    return info.get("time") == "unknown"
 
 
 def _relative(uri: str) -> str:

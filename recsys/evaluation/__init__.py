@@ -1,7 +1,13 @@
 """Metrics, protocols and significance: how good a model is beside its baselines, and how sure that is."""
 
 from recsys.evaluation.coldstart import N_EVENTS, SegmentPopularity, against_popularity, curve, told
-from recsys.evaluation.evaluate import evaluate, evaluate_champion, evaluate_recommender
+from recsys.evaluation.evaluate import (
+    ServedModel,
+    evaluate,
+    evaluate_champion,
+    evaluate_recommender,
+    served_recommender,
+)
 from recsys.evaluation.given import GivenLists
 from recsys.evaluation.measure import Measured, measure
 from recsys.evaluation.newcomers import newcomers_of
@@ -13,19 +19,23 @@ from recsys.evaluation.plots import (
 )
 from recsys.evaluation.pooled import Pooled, intervals
 from recsys.evaluation.report import EvaluationReport, ModelResult
+from recsys.evaluation.sample import ListSample
 from recsys.evaluation.significance import interval, paired_bootstrap
 from recsys.evaluation.trade_offs import accuracy_against, coldstart_curves
-from recsys.evaluation.users import measured_users, user_slices
+from recsys.evaluation.users import COLD_USERS, measured_users, user_slices
 from recsys.evaluation.weighing import choose_blend
 
 __all__ = [
+    "COLD_USERS",
     "N_EVENTS",
     "EvaluationReport",
     "GivenLists",
+    "ListSample",
     "Measured",
     "ModelResult",
     "Pooled",
     "SegmentPopularity",
+    "ServedModel",
     "accuracy_against",
     "against_popularity",
     "choose_blend",
@@ -44,6 +54,7 @@ __all__ = [
     "newcomers_of",
     "paired_bootstrap",
     "recall_by_popularity_decile",
+    "served_recommender",
     "told",
     "user_slices",
 ]

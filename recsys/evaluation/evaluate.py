@@ -1,5 +1,8 @@
 """Evaluate a model against its baselines, or an older champion on the same users: full catalogue, never sampled."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +10,7 @@ from recsys.config import Config
 from recsys.evaluation import lists
 from recsys.evaluation.metrics import ACCURACY, Bools, Floats, average, n_measured, ndcg_at_k
 from recsys.evaluation.report import EvaluationReport, ModelResult
+from recsys.evaluation.sample import sample_lists
 from recsys.evaluation.significance import interval, paired_bootstrap
 from recsys.evaluation.users import (
     COLD_USERS,
@@ -18,10 +22,27 @@ from recsys.evaluation.users import (
     popularity_deciles,
     user_slices,
 )
-from recsys.features import Dataset, FeatureSpec, Heldout, TextModel, content_vectors, heldout, reindex
+from recsys.features import (
+    Dataset,
+    FeatureSpec,
+    Heldout,
+    Requested,
+    TextModel,
+    content_vectors,
+    heldout,
+    histories_of,
+    reindex,
+)
 from recsys.scoring.baselines import baselines
-from recsys.scoring.blend import Blend, FittedBlend, HybridRecommender
-from recsys.scoring.recommender import Recommender, TowerRecommender, Towers, recommendable_items
+from recsys.scoring.blend import Blend, FittedBlend
+from recsys.scoring.hybrid import HybridRecommender
+from recsys.scoring.recommender import (
+    Recommender,
+    ScoredRecommender,
+    TowerRecommender,
+    Towers,
+    recommendable_items,
+)
 
 _SLICE_METRICS = ("ndcg", "recall", "hit_rate")
 
@@ -37,8 +58,9 @@ def evaluate(
     settings = config.evaluation
     users = measured_users(config, dataset, split)
     recommendable = recommendable_items(dataset, split)
-    hybrid = [_hybrid(dataset, towers, recommendable, blend, split)] if blend else []
-    recommenders: list[Recommender] = [
+    fitted = FittedBlend.fit(blend, dataset, split) if blend else None
+    hybrid = [HybridRecommender(dataset, towers, recommendable, fitted)] if fitted else []
+    recommenders: list[ScoredRecommender] = [
         *hybrid,
         TowerRecommender(dataset, towers, recommendable),
         *baselines(
@@ -62,35 +84,61 @@ def evaluate(
         cut_offs=cut_offs(config, recommendable),
         user_rows=np.asarray(users.user_rows),
         user_slices=slices,
+        sample=sample_lists(recommenders[0], users, main_k(config)),
     )
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model as it serves: what it was encoded with, the ids of its item rows, its towers and its fitted blend."""
+
+    spec: FeatureSpec
+    text_model: TextModel
+    item_ids: Sequence[str]
+    towers: Towers
+    blend: FittedBlend | None = None
 
 
 def evaluate_champion(
-    config: Config,
-    dataset: Dataset,
-    spec: FeatureSpec,
-    text_model: TextModel,
-    towers: Towers,
-    split: int = 2,
-    name: str = "champion",
-    blend: Blend | None = None,
-    blend_split: int | None = None,
+    config: Config, dataset: Dataset, served: ServedModel, split: int = 2, name: str = "champion"
 ) -> ModelResult:
-    """Return an older bundle on the users and items `evaluate` measures, seen through the bundle's own spec.
+    """Return a model as it serves on the users and items `evaluate` measures, seen through its own spec.
 
-    Users and items the champion does not know are encoded from demographics and content, as they would be when served.
-    With its `blend` its weights count, and its components are fitted on the present dataset before `blend_split`, by
-    default before `split`.
+    Nothing of it is fitted again: items it knows keep the vectors they serve with, users and items it does not know are
+    encoded from demographics and content, and its blend says nothing about those items.
     """
-    mapped = reindex(dataset, spec, text_model)
-    recommendable = recommendable_items(dataset, split)
-    fitted_on = split if blend_split is None else blend_split
-    recommender = (
-        _hybrid(mapped, towers, recommendable, blend, fitted_on, name, encode=True)
-        if blend
-        else TowerRecommender(mapped, towers, recommendable, name, encode=True)
-    )
-    return evaluate_recommender(config, dataset, recommender, measured_users(config, dataset, split), recommendable)
+    recommender, users = served_recommender(dataset, served, measured_users(config, dataset, split), split, name)
+    return evaluate_recommender(config, dataset, recommender, users, recommendable_items(dataset, split))
+
+
+def served_recommender(
+    dataset: Dataset, served: ServedModel, users: Requested, split: int, name: str
+) -> tuple[TowerRecommender, Requested]:
+    """Return a model as it serves over a dataset's items, and users with the histories it would read."""
+    mapped = reindex(dataset, served.spec, served.text_model)
+    there, vectors = recommendable_items(dataset, split), _vectors_of(served, mapped)
+    users = replace(users, seen=histories_of(mapped, users, split)) if served.spec.history_since else users
+    if served.blend is None:
+        return TowerRecommender(mapped, served.towers, there, name, vectors=vectors), users
+    blend = served.blend.mapped(served.item_ids, dataset.items.ids.tolist())
+    return HybridRecommender(mapped, served.towers, there, blend, name, vectors=vectors), users
+
+
+def _vectors_of(served: ServedModel, mapped: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return item and history vectors of a dataset's items: the model's own of those it knows, else by content."""
+    places = {item: row for row, item in enumerate(served.item_ids)}
+    own = np.array([places.get(item, -1) for item in mapped.items.ids.tolist()], np.int64)
+    known = own >= 0
+    result = []
+    for fresh, kept in zip(
+        served.towers.encode_items(mapped.items),
+        (served.towers.item_vectors, served.towers.history_vectors),
+        strict=True,
+    ):
+        vectors = np.array(fresh)
+        vectors[known] = kept[own[known]]
+        result.append(vectors)
+    return result[0], result[1]
 
 
 def evaluate_recommender(
@@ -118,20 +166,6 @@ def evaluate_recommender(
         deciles=_deciles(dataset, users, items[:, :k], hits[:, :k]),
         per_user=per_user,
     )
-
-
-def _hybrid(
-    dataset: Dataset,
-    towers: Towers,
-    recommendable: NDArray[np.bool_],
-    blend: Blend,
-    split: int,
-    name: str = "hybrid",
-    *,
-    encode: bool = False,
-) -> HybridRecommender:
-    fitted = FittedBlend.fit(blend, dataset, split)
-    return HybridRecommender(dataset, towers, recommendable, fitted, name, encode=encode)
 
 
 def cut_offs(config: Config, recommendable: NDArray[np.bool_]) -> dict[int, int]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from recsys.evaluation.metrics import Bools, Floats
+from recsys.evaluation.sample import ListSample
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class EvaluationReport:
     `lifts` maps each baseline to (mean, low, high) of model minus baseline on the main metric, by paired bootstrap.
     `groups` maps a demographic column to label to {n_users, ndcg, low, high} of the model. `user_slices` bool[n_users]
     names cold and warm users and demographic groups (`column=label`). `cut_offs` maps each configured k to the k that
-    was used: fewer when the catalogue is smaller.
+    was used: fewer when the catalogue is smaller. `sample` are some of the model's lists.
     """
 
     split: int
@@ -48,6 +49,7 @@ class EvaluationReport:
     cut_offs: dict[int, int]
     user_rows: NDArray[np.int32]
     user_slices: dict[str, Bools]
+    sample: ListSample
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:

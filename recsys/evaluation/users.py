@@ -1,7 +1,5 @@
 """Whom an evaluation measures, and the slices of users and items it reports apart."""
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -10,20 +8,20 @@ from recsys.config import Config
 from recsys.errors import RecsysError
 from recsys.evaluation.lists import popularity_percentiles
 from recsys.evaluation.metrics import Bools, Ints
-from recsys.features import Dataset, Heldout, heldout
+from recsys.features import Dataset, Heldout, Requested, requested
 
 N_DECILES = 10
 COLD_USERS, WARM_USERS = "cold_users", "warm_users"
 COLD_ITEMS, WARM_ITEMS = "cold_items", "warm_items"
 
 
-def measured_users(config: Config, dataset: Dataset, split: int = 2) -> Heldout:
-    """Return the held-out users of a split: at most `evaluation.max_users`, drawn by seed, in row order.
+def measured_users(config: Config, dataset: Dataset, split: int = 2) -> Requested:
+    """Return the held-out users of a split as requests: at most `evaluation.max_users`, drawn by seed, in row order.
 
-    Items the user consumed before the split are not relevant, as nobody may recommend them. Raises RecsysError when no
-    user has a relevant item.
+    Items the user met before are not relevant, nor are those that could not be listed yet or any more. Raises
+    RecsysError when no user has a relevant item.
     """
-    users = heldout(dataset, split)
+    users = requested(dataset, split)
     if not users.relevant.nnz:
         raise RecsysError(
             f"split {split} must hold a user with a new positive item; got none: read more days or widen the split"
@@ -31,22 +29,7 @@ def measured_users(config: Config, dataset: Dataset, split: int = 2) -> Heldout:
     n_users, limit = users.user_rows.size, config.evaluation.max_users
     if n_users <= limit:
         return users
-    drawn = np.random.default_rng(config.evaluation.seed).choice(n_users, limit, replace=False)
-    return take(users, np.sort(drawn))
-
-
-def take(users: Heldout, rows: NDArray[np.int64]) -> Heldout:
-    """Return the given rows of a Heldout."""
-    return replace(
-        users,
-        user_rows=users.user_rows[rows],
-        relevant=users.relevant[rows],
-        seen=users.seen[rows],
-        query_time=users.query_time[rows],
-        device=users.device[rows],
-        history_end=users.history_end[rows],
-        cold_user=users.cold_user[rows],
-    )
+    return users.take(np.sort(np.random.default_rng(config.evaluation.seed).choice(n_users, limit, replace=False)))
 
 
 def hits_of(items: NDArray[np.int32], relevant: csr_matrix) -> Bools:

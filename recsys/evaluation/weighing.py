@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Config
+from recsys.errors import RecsysError
 from recsys.evaluation.metrics import Floats, ndcg_at_k
-from recsys.evaluation.users import hits_of, take
+from recsys.evaluation.users import hits_of
 from recsys.features import VALIDATION, Dataset, Heldout, heldout
 from recsys.scoring.baselines import item_counts
 from recsys.scoring.blend import TOWER, Blend
@@ -76,7 +77,7 @@ def choose_blend(config: Config, dataset: Dataset, towers: Towers) -> Blend:
     alone = {name: float(contest.ndcg({name: 1.0}).mean()) for name in contest.parts}
     weights = choose_weights(contest, config.blend.min_gain, config.blend.item_item_weight)
     alone["hybrid"] = float(contest.ndcg(weights).mean())
-    return _blend(config, weights, scales, alone, users.user_rows.size, l2)
+    return _blend(config, weights, scales, alone, users.user_rows.size, l2, config.onboarding.prior_weight)
 
 
 def choose_weights(contest: Contest, min_gain: float, item_item_weight: float) -> dict[str, float]:
@@ -149,7 +150,7 @@ def _drawn(users: Heldout, config: Config) -> Heldout:
     if n_users <= limit:
         return users
     drawn = np.random.default_rng(config.evaluation.seed).choice(n_users, limit, replace=False)
-    return take(users, np.sort(drawn))
+    return users.take(np.sort(drawn))
 
 
 def _fitted(
@@ -213,8 +214,10 @@ def _contest(
         open_.append(first)
         hits.append(hits_of(candidates, users.relevant[block]))
     scales = {name: float(np.concatenate(spreads[name]).mean()) for name in names}
+    if scales[TOWER] <= 0:
+        raise RecsysError(f"{TOWER} gives every item the same score for every user; check its training and export")
     parts = {name: np.concatenate(gathered[name]) / np.float32(scale) for name, scale in scales.items() if scale > 0}
-    scales = {name: scale for name, scale in scales.items() if scale > 0} | {TOWER: scales[TOWER] or 1.0}
+    scales = {name: scale for name, scale in scales.items() if scale > 0}
     return scales, Contest(parts, np.concatenate(open_), np.concatenate(hits), _n_relevant(users))
 
 
@@ -240,6 +243,7 @@ def _blend(
     validation: dict[str, float],
     n_users: int,
     ease_l2: float,
+    taste_weight: float = 0.0,
 ) -> Blend:
     return Blend(
         weights=weights,
@@ -249,4 +253,6 @@ def _blend(
         ease_l2=ease_l2,
         recent_days=config.evaluation.recent_days,
         settings=config.blend,
+        taste_weight=taste_weight,
+        onboarding=config.onboarding,
     )

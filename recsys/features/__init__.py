@@ -1,5 +1,6 @@
 """Features' one door: from validated tables to the arrays every model, baseline and metric reads."""
 
+from recsys.features.availability import available_at
 from recsys.features.blind import without_test
 from recsys.features.build import build_features, frames_to_dataset, load_dataset, reindex
 from recsys.features.cases import case_dataset
@@ -7,7 +8,7 @@ from recsys.features.content import content_vectors
 from recsys.features.dataset import Dataset, EventArrays, ItemArrays, UserArrays
 from recsys.features.encode import encode_items, encode_users
 from recsys.features.followers import followers
-from recsys.features.heldout import Heldout, heldout
+from recsys.features.heldout import Heldout, Requested, heldout, histories_of, requested
 from recsys.features.histories import HistoryBatch, context_of, histories
 from recsys.features.protocols import GIVEN
 from recsys.features.ridge import ridge_regression, rows_to_regress
@@ -29,9 +30,11 @@ __all__ = [
     "Heldout",
     "HistoryBatch",
     "ItemArrays",
+    "Requested",
     "Segments",
     "TextModel",
     "UserArrays",
+    "available_at",
     "build_features",
     "case_dataset",
     "content_vectors",
@@ -42,9 +45,11 @@ __all__ = [
     "frames_to_dataset",
     "heldout",
     "histories",
+    "histories_of",
     "inverse_power",
     "load_dataset",
     "reindex",
+    "requested",
     "ridge_regression",
     "rows_to_regress",
     "without_test",

@@ -1,6 +1,5 @@
 """From tables to a training set, published once per input."""
 
-import shutil
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,32 +8,54 @@ import polars as pl
 from pydantic import JsonValue, ValidationError
 
 from recsys.config import Config, FeaturesConfig
-from recsys.data import read_table
+from recsys.data import is_timed, read_table
 from recsys.errors import StorageError
 from recsys.features.assemble import assemble, complete, with_rows
+from recsys.features.capping import capped
 from recsys.features.dataset import Dataset
 from recsys.features.encode import encode_items, encode_users
-from recsys.features.events import POSITIVE, USED, by_meeting, evidence, in_time, strongest
+from recsys.features.events import (
+    POSITIVE,
+    USED,
+    by_meeting,
+    counted_since,
+    evidence,
+    first_learned,
+    in_time,
+    strongest,
+)
+from recsys.features.holdout import random_holdout
 from recsys.features.spec import FeatureSpec, encode
-from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, check_split, cutoffs_of, with_split
+from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, after_last, check_split, cutoffs_of, with_split
 from recsys.features.text import TextModel
 from recsys.schema import ITEM_ID, ITEMS, PRIVATE_USERS, USER_ID
-from recsys.storage import current, digest_of, exists, is_local, join, local_path, publish, verify
+from recsys.storage import digest_of, intact, join, local_path, publish
 
-_FORMAT = 2  # raise it when equal input gives other arrays than before, so that nothing stale is reused
+_FORMAT = 3  # raise it when equal input gives other arrays than before, so that nothing stale is reused
 
 
-def build_features(config: Config, dataset_uri: str) -> str:
-    """Build and publish the training set of a dataset; what was built before from equal input is returned as it is."""
+def build_features(config: Config, dataset_uri: str, *, whole: bool = False) -> str:
+    """Build and publish the training set of a dataset; what was built before from equal input is returned as it is.
+
+    With `whole` every day is train: for towers that serve what others have shown.
+    """
     source = dataset_uri.rstrip("/").rsplit("/", 1)[-1]
     settings = config.features.model_dump(mode="json")
-    base = join(config.storage, "features", digest_of({"dataset": source, "features": settings, "format": _FORMAT}))
-    if uri := _intact(base):
+    key: dict[str, JsonValue] = {
+        "dataset": source,
+        "features": settings,
+        "format": _FORMAT,
+        "whole": whole,
+    }
+    base = join(config.storage, "features", digest_of(key))
+    if uri := intact(base):
         return uri
     interactions = read_table(dataset_uri, "interactions").select(USED).collect()
     users, items = read_table(dataset_uri, "users").collect(), read_table(dataset_uri, "items").collect()
-    dataset = frames_to_dataset(config.features, interactions, users, items)
-    with publish(base, {"dataset": source, "format": _FORMAT}) as publication:
+    timed = is_timed(dataset_uri)
+    dataset = frames_to_dataset(config.features, interactions, users, items, whole=whole, timed=timed)
+    info = {**key, "fit_days": config.features.fit_days}
+    with publish(base, {name: value for name, value in info.items() if name != "features"}) as publication:
         dataset.save(publication.path)
     return publication.uri
 
@@ -58,51 +79,55 @@ def frames_to_dataset(
     cutoffs: tuple[datetime, datetime] | None = None,
     *,
     as_of: datetime | None = None,
+    whole: bool = False,
+    timed: bool = True,
 ) -> Dataset:
     """Return the training set of three tables; `cutoffs` are the starts of validation and test, else by share.
+
+    With `whole` both lie after the last event, so that all of it is train. Without `timed`, the events' one time says
+    nothing and what is held out is drawn at random; see `random_holdout`.
 
     Ages of items count at `as_of`, by default at the last training event. Equal cutoffs ask for no validation. Raises
     DataError when there is no positive event or a split that was asked for is empty.
     """
     weighed = evidence(interactions, config, items=items)
+    since = first_learned(weighed, config)
+    weighed = counted_since(weighed, since)
     users = complete(users, PRIVATE_USERS, USER_ID, weighed[USER_ID])
     items = complete(items, ITEMS, ITEM_ID, weighed[ITEM_ID])
     meetings: pl.DataFrame = by_meeting(with_rows(weighed, users, items))
-    chosen = cutoffs or cutoffs_of(strongest(meetings).filter(POSITIVE), config)
-    events = _per_split(meetings, chosen)
-    check_split(events, POSITIVE, validated=cutoffs is None or cutoffs[0] != cutoffs[1])
+    chosen = cutoffs or (after_last(meetings) if whole else cutoffs_of(strongest(meetings).filter(POSITIVE), config))
+    events = _per_split(meetings, chosen) if timed or whole else random_holdout(strongest(meetings), config)
+    if not whole:
+        check_split(events, POSITIVE, validated=cutoffs is None or cutoffs[0] != cutoffs[1])
     info: dict[str, JsonValue] = {
         "n_read": len(interactions),
         "n_ignored": len(interactions) - len(weighed),
         "n_merged": len(weighed) - len(events),
         "n_events": len(events),
+        **({} if timed else {"time": "unknown"}),
     }
-    return assemble(config, events, users, items, cutoffs=chosen, as_of=as_of, info=info)
+    events, told = capped(events, config)
+    info |= told
+    dataset = assemble(config, events, users, items, cutoffs=chosen, as_of=as_of, info=info)
+    if since is None:
+        return dataset
+    return replace(dataset, spec=dataset.spec.model_copy(update={"history_since": since.isoformat()}))
 
 
 def reindex(dataset: Dataset, spec: FeatureSpec, text_model: TextModel) -> Dataset:
-    """Return the same rows encoded under another spec, so that an older champion's towers can be measured on them."""
+    """Return the same rows encoded under another spec, so that an older champion's towers can be measured on them.
+
+    What the spec keeps out of histories is not positive.
+    """
     items = replace(encode_items(spec, text_model, dataset.items_frame), train_count=dataset.items.train_count)
     labels = np.array([0, *encode(dataset.spec.device_vocab, spec.device_vocab)], np.int32)
     events = replace(dataset.events, device=labels[np.asarray(dataset.events.device)])
+    if spec.history_since:
+        since = int(datetime.fromisoformat(spec.history_since).timestamp())
+        events = replace(events, positive=np.asarray(events.positive) & (np.asarray(events.timestamp) >= since))
     users = encode_users(spec, dataset.users_frame)
     return replace(dataset, spec=spec, text_model=text_model, items=items, users=users, events=events)
-
-
-def _intact(base: str) -> str | None:
-    """Return what was published if it is whole; remove it if damaged, as a rebuild has the same address."""
-    uri = current(base)
-    if uri is None:
-        return None
-    try:
-        verify(uri)
-    except StorageError:
-        if is_local(uri):
-            shutil.rmtree(local_path(uri), ignore_errors=True)
-        if exists(uri):
-            raise
-        return None
-    return uri
 
 
 def _per_split(meetings: pl.DataFrame, cutoffs: tuple[datetime, datetime]) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from recsys.config import BacktestConfig, Config
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.features.assemble import assemble, complete, with_rows
 from recsys.features.cores import k_core
 from recsys.features.dataset import Dataset
@@ -49,6 +49,11 @@ def case_dataset(
     DataError when a set of users or items is empty.
     """
     settings = config.backtest
+    if not config.timed and settings.protocol in ("temporal", "rolling"):
+        raise ConfigError(
+            f'backtest.protocol {settings.protocol!r} needs times, and source.interactions.timestamps is "none"; use '
+            '"user_holdout" or "leave_one_out"'
+        )
     weighed = evidence(_ordered(interactions, settings), config.features, _also(settings), items)
     if settings.min_core:
         weighed = k_core(weighed, settings.min_core)

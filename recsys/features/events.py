@@ -3,6 +3,8 @@
 Expressions are Narwhals', so they run on whatever frame they are given.
 """
 
+from datetime import datetime, timedelta
+
 import narwhals as nw
 import polars as pl
 
@@ -41,6 +43,34 @@ def evidence(
             "features.min_rating"
         )
     return events
+
+
+def first_learned(events: pl.DataFrame, config: FeaturesConfig) -> datetime | None:
+    """Return the midnight from which events are learned from, None for all of them.
+
+    Raises ValueError while the number of days is not chosen.
+    """
+    if config.fit_days == "auto":
+        raise ValueError("features.fit_days must be a number of days here; got 'auto'")
+    if not config.fit_days:
+        return None
+    last: datetime = events.select(pl.col(TIMESTAMP).max()).item()
+    return last.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=config.fit_days - 1)
+
+
+def counted_since(events: pl.DataFrame, since: datetime | None) -> pl.DataFrame:
+    """Let only events from `since` on count: what came before is met, of weight 0, and nothing is learned from it.
+
+    Raises DataError when no positive event is left.
+    """
+    if since is None:
+        return events
+    inside = pl.col(TIMESTAMP) >= since
+    weight = pl.when(inside).then(WEIGHT).otherwise(0.0).cast(pl.Float32)
+    recent = events.with_columns((pl.col(POSITIVE) & inside).alias(POSITIVE), weight.alias(WEIGHT))
+    if not recent[POSITIVE].any():
+        raise DataError(f"no event since {since.isoformat()} is positive; raise features.fit_days")
+    return recent
 
 
 def with_watched_share(interactions: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:

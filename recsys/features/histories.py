@@ -52,8 +52,10 @@ def histories(
     )
 
 
-def context_of(timestamps: NDArray[np.integer], device: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Return int32[n, 3]: hour + 1, weekday + 1 (Monday is 1), device; in UTC, 0 would be unknown.
+def context_of(
+    timestamps: NDArray[np.integer], device: NDArray[np.integer], *, timed: bool = True
+) -> NDArray[np.int32]:
+    """Return int32[n, 3]: hour + 1, weekday + 1 (Monday is 1), device; in UTC, 0 is unknown, as it is without `timed`.
 
     >>> context_of(np.array([0]), np.array([2])).tolist()
     [[1, 4, 2]]
@@ -61,7 +63,7 @@ def context_of(timestamps: NDArray[np.integer], device: NDArray[np.integer]) -> 
     seconds = np.asarray(timestamps, np.int64)
     hour = seconds // _HOUR_S % 24 + 1
     weekday = (seconds // (24 * _HOUR_S) + _EPOCH_WEEKDAY) % 7 + 1
-    return np.column_stack([hour, weekday, device]).astype(np.int32)
+    return np.column_stack([hour * timed, weekday * timed, device]).astype(np.int32)
 
 
 def _bucket(durations: NDArray[np.int64], n_buckets: int) -> NDArray[np.int64]:

@@ -14,7 +14,8 @@ from recsys.schema import EVENT_KINDS
 class FeatureSpec(BaseModel):
     """Vocabularies list the known values; index 0 is padding or unknown, the first value has index 1.
 
-    Times are ISO 8601 in UTC; `numeric_means` and `numeric_stds` belong to log age in days and log duration.
+    Times are ISO 8601 in UTC; `numeric_means` and `numeric_stds` belong to log age in days and log duration. With
+    `history_since` nothing before it was learned from, and nothing before it enters a history.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,7 +34,13 @@ class FeatureSpec(BaseModel):
     validation_start: str
     test_start: str
     as_of: str
+    history_since: str = ""
     info: dict[str, JsonValue] = {}
+
+    @property
+    def timed(self) -> bool:
+        """Whether events have times; without, what is held out was drawn at random."""
+        return self.info.get("time") != "unknown"
 
     def save(self, folder: Path) -> None:
         """Write `spec.json`."""

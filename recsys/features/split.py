@@ -1,6 +1,6 @@
 """The global temporal split: train is what came first, for every user alike."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -15,12 +15,24 @@ SPLIT = "split"
 def cutoffs_of(positives: pl.DataFrame, config: FeaturesConfig) -> tuple[datetime, datetime]:
     """Return when validation and test begin, so that the last shares of positive events fall there.
 
-    An event at a cut belongs to the later side, so equal times never straddle it.
+    With `held_out_days` they are the last days instead, as many for each. An event at a cut belongs to the later side,
+    so equal times never straddle it.
     """
     times = positives[TIMESTAMP].sort()
+    if config.held_out_days:
+        days = timedelta(days=config.held_out_days)
+        end = times[-1].replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        return end - 2 * days, end - days
     test_at = int(len(times) * (1 - config.test_fraction))
     validation_at = int(len(times) * (1 - config.test_fraction - config.validation_fraction))
     return times[validation_at], times[test_at]
+
+
+def after_last(events: pl.DataFrame) -> tuple[datetime, datetime]:
+    """Return cuts that lie after every event, so that all are train."""
+    last: datetime = events.select(pl.col(TIMESTAMP).max()).item()
+    end = last + timedelta(seconds=1)
+    return end, end
 
 
 def with_split(events: pl.DataFrame, cutoffs: tuple[datetime, datetime]) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from recsys.index.annoy_index import AnnoyIndex
 from recsys.index.exact import ExactIndex
-from recsys.index.export import IndexExport, export_index, load_index
+from recsys.index.export import IndexExport, export_index, load_index, vectors_digest
 from recsys.index.protocol import Index
 
-__all__ = ["AnnoyIndex", "ExactIndex", "Index", "IndexExport", "export_index", "load_index"]
+__all__ = ["AnnoyIndex", "ExactIndex", "Index", "IndexExport", "export_index", "load_index", "vectors_digest"]

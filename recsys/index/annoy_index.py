@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class AnnoyIndex:
-    """A built forest; `search_k` is how many nodes a query inspects."""
+    """A built forest; `search_k` is how many nodes a query for `gated_k` items inspects, more for more items."""
 
-    def __init__(self, forest: "Forest", dim: int, search_k: int) -> None:
+    def __init__(self, forest: "Forest", dim: int, search_k: int, gated_k: int = 0) -> None:
         self._forest = forest
         self.dim = dim
-        self.search_k = search_k
+        self.search_k, self.gated_k = search_k, gated_k
         self.n_items = int(forest.get_n_items())
 
     @classmethod
@@ -40,22 +40,23 @@ class AnnoyIndex:
         return cls(forest, item_vectors.shape[1], n_trees * 100)
 
     @classmethod
-    def load(cls, path: Path, dim: int, search_k: int) -> Self:
+    def load(cls, path: Path, dim: int, search_k: int, gated_k: int = 0) -> Self:
         """Map a built forest into memory; raise StorageError when it cannot be read."""
         forest = _forest(dim)
         try:
             forest.load(str(path))
         except OSError as error:
             raise StorageError(f"cannot read the index {path}: {error}; export it again") from error
-        return cls(forest, dim, search_k)
+        return cls(forest, dim, search_k, gated_k)
 
     def query(self, vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return about the k best rows and their scores; see `Index`."""
         cut = min(k, self.n_items)
         rows = np.full((len(vectors), cut), -1, np.int32)
         scores = np.full((len(vectors), cut), -np.inf, np.float32)
+        deeper = -(-cut // self.gated_k) if self.gated_k else 1
         for place, vector in enumerate(vectors):
-            found, values = self._forest.get_nns_by_vector(vector, cut, self.search_k, include_distances=True)
+            found, values = self._forest.get_nns_by_vector(vector, cut, self.search_k * deeper, include_distances=True)
             order = np.lexsort((np.asarray(found), -np.asarray(values)))  # Annoy leaves the order of equal scores open
             rows[place, : len(found)] = np.asarray(found)[order]
             scores[place, : len(found)] = np.asarray(values)[order]

@@ -1,5 +1,7 @@
 """Exports an index that follows exact search closely enough, or refuses."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ class IndexExport(BaseModel):
     recall: float
     recall_k: int
     n_queries: int
+    vectors: str = ""  # SHA-256 of the item vectors it was built from
 
 
 def export_index(
@@ -37,28 +40,30 @@ def export_index(
     item_vectors: NDArray[np.float32],
     queries: NDArray[np.float32],
     folder: Path,
+    ks: Sequence[int] = (),
 ) -> IndexExport:
     """Build the Annoy index in a folder and choose the smallest `search_k` (by doubling) that passes the recall gate.
 
-    Raises GateError when inspecting every node is still not enough.
+    Recall is gated at each of `ks`, by default at `index.recall_k`; the least is reported. Deeper queries inspect more
+    nodes in proportion. Raises GateError when inspecting every node is still not enough.
     """
     if not len(item_vectors) or not np.isfinite(item_vectors).all():
         raise GateError(f"an index needs finite item vectors; got {item_vectors.shape} with NaN or infinity, or none")
     index = AnnoyIndex.build(item_vectors, folder / _FOREST, config.n_trees, config.seed)
-    k = min(config.recall_k, len(item_vectors))
+    depths = [min(k, len(item_vectors)) for k in ks or (config.recall_k,)]
+    k = depths[0]
     sample = queries[:: max(1, len(queries) // config.n_queries)][: config.n_queries]
-    _, exact = ExactIndex(item_vectors).query(sample, k)
+    exact = {depth: ExactIndex(item_vectors).query(sample, depth)[1] for depth in depths}
     search_k, recall = max(config.n_trees, k), 0.0
     while True:
-        index.search_k = search_k
-        _, found = index.query(sample, k)
-        recall = recall_of(found, exact)
+        index.search_k, index.gated_k = search_k, k
+        recall = min(recall_of(index.query(sample, depth)[1], found) for depth, found in exact.items())
         if recall >= config.min_recall:
             break
         if search_k > 2 * config.n_trees * max(len(item_vectors), k):
             raise GateError(
-                f"index_recall: recall@{k} against exact search is {recall:.4f}, below {config.min_recall}; "
-                "raise index.n_trees"
+                f"index_recall: recall against exact search at {', '.join(map(str, depths))} items is {recall:.4f} at "
+                f"worst, below {config.min_recall}; raise index.n_trees"
             )
         search_k *= 2
     about = IndexExport(
@@ -69,6 +74,7 @@ def export_index(
         recall=recall,
         recall_k=k,
         n_queries=len(sample),
+        vectors=vectors_digest(item_vectors),
     )
     write_json(str(folder / _IDS), item_ids.tolist())
     write_json(str(folder / _ABOUT), about.model_dump())
@@ -79,7 +85,12 @@ def load_index(folder: Path) -> tuple[Index, NDArray[np.str_], IndexExport]:
     """Open an exported index with the item ids of its rows."""
     about = IndexExport.model_validate(read_json(str(folder / _ABOUT)))
     ids = np.array(read_json(str(folder / _IDS)), dtype=np.str_)
-    return AnnoyIndex.load(folder / _FOREST, about.dim, about.search_k), ids, about
+    return AnnoyIndex.load(folder / _FOREST, about.dim, about.search_k, about.recall_k), ids, about
+
+
+def vectors_digest(item_vectors: NDArray[np.float32]) -> str:
+    """Return the SHA-256 of vectors [n_items, D], by which an index names what it was built from."""
+    return hashlib.sha256(np.ascontiguousarray(item_vectors, np.float32).data).hexdigest()
 
 
 def recall_of(found: NDArray[np.float32], exact: NDArray[np.float32]) -> float:

@@ -111,9 +111,9 @@ class Batches:
             "parts": ((np.arange(width) - first[:, None]) % _N_PARTS).astype(np.int32),
             "fresh": (weights > 0).astype(np.float32),
             "seconds": (seconds - seconds[:, -1:]).astype(np.int32),
-            "context": context_of(seconds.ravel(), np.asarray(events.device)[positions].ravel()).reshape(
-                *seconds.shape, 3
-            ),
+            "context": context_of(
+                seconds.ravel(), np.asarray(events.device)[positions].ravel(), timed=self._dataset.spec.timed
+            ).reshape(*seconds.shape, 3),
             "user": np.asarray(users.vocab)[user_rows].astype(np.int32),
             "demographics": np.asarray(users.demographics)[user_rows].astype(np.int32),
             "slots": slots.astype(np.int32),

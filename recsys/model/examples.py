@@ -86,9 +86,11 @@ def trust(counts: NDArray[np.int64], hours: NDArray[np.float32]) -> NDArray[np.f
 def task_of(dataset: Dataset, split: int) -> Task:
     """Return what a split asks for, so that the towers learn that.
 
-    `any` where held-out events were drawn from among the others: for most users, train goes on after the first of
-    them. Else `next` where most users have one item held out, and `later` where they have several.
+    `any` where held-out events were drawn from among the others: events have no times, or train goes on after the first
+    of them for most users. Else `next` where most users have one item held out, and `later` where they have several.
     """
+    if not dataset.spec.timed:
+        return "any"
     events = dataset.events
     positive, splits = np.asarray(events.positive), np.asarray(events.split)
     users = np.repeat(np.arange(len(dataset.users.ids)), np.diff(events.offsets))

@@ -35,5 +35,5 @@ def query_inputs(
         "history_gaps": past.gaps,
         "user": np.asarray(dataset.users.vocab[user_rows], np.int32),
         "demographics": np.asarray(dataset.users.demographics[user_rows], np.int32),
-        "context": context_of(query_time, device),
+        "context": context_of(query_time, device, timed=dataset.spec.timed),
     }

@@ -10,7 +10,7 @@ from recsys.pipeline.monitoring import monitor
 from recsys.pipeline.onboarding import onboard
 from recsys.pipeline.promotion import ledger, promote, register, rollback
 from recsys.pipeline.show import print_recommendations, print_report, run, show
-from recsys.pipeline.training import evaluate, export_index, train
+from recsys.pipeline.training import evaluate, export_index, refit, train
 from recsys.pipeline.tune import tune
 from recsys.pipeline.tuning import adopt_best, open_study, plan_trials, run_trial
 
@@ -30,6 +30,7 @@ __all__ = [
     "print_recommendations",
     "print_report",
     "promote",
+    "refit",
     "register",
     "rollback",
     "run",

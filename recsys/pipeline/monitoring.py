@@ -12,6 +12,10 @@ from recsys.schema import TIMESTAMP
 from recsys.storage import join, write_json
 
 Json = dict[str, Any]  # Any: JSON, checked by the models that read it
+_NO_TIMES = (
+    "the events have no times, so nobody can tell which came after the champion was trained: drift is not watched; "
+    "retrain when the data is replaced"
+)
 
 
 def monitor(config: Config, as_of: str) -> Json:
@@ -19,20 +23,25 @@ def monitor(config: Config, as_of: str) -> Json:
 
     Quality, of the hybrid where one serves, is measured on fresh events as on the champion's last days: histories end
     where the window begins.
-    Without a champion, or without a day after its training, there is nothing to compare and nothing is decided.
+    Without a champion, without times, or without a day after its training, there is nothing to compare and nothing is
+    decided.
     """
-    from recsys.data import read_table
+    from recsys.data import is_timed, read_table
     from recsys.monitoring import join_context
     from recsys.monitoring import monitor as compare
     from recsys.registry import load_bundle
+    from recsys.registry.relocation import follow_root
     from recsys.serving import read_champion
 
     until = moment_of(as_of)
     if until is None:
         raise DataError("monitoring needs a date: as_of = 2026-01-31")
+    follow_root(config.storage)
     champion = read_champion(config.storage)
     if champion is None:
         return _nothing(config, until, "there is no champion yet")
+    if not (config.timed and is_timed(champion.dataset)):
+        return _nothing(config, until, _NO_TIMES)
     dataset = select(config, as_of)["dataset"]
     tables = {name: read_table(dataset, name).collect() for name in ("interactions", "users", "items")}
     learned_until = _last_event(champion.dataset)
@@ -67,7 +76,7 @@ def _quality(
 
     A hybrid's components know the events before `learned` alone, as those that serve do not learn on.
     """
-    from recsys.evaluation import evaluate_champion
+    from recsys.evaluation import ServedModel, evaluate_champion
     from recsys.features import frames_to_dataset
     from recsys.monitoring import count_positive
 
@@ -81,10 +90,9 @@ def _quality(
             tables["items"],
             cutoffs=(learned, begin),
         )
-        spec, text_model = bundle.dataset.spec, bundle.dataset.text_model
-        blend = bundle.blend.blend if bundle.blend else None
-        result = evaluate_champion(config, arrays, spec, text_model, bundle.towers, blend=blend, blend_split=1)
-        return result.per_user
+        spec, text_model, items = bundle.dataset.spec, bundle.dataset.text_model, bundle.dataset.items
+        served = ServedModel(spec, text_model, items.ids.tolist(), bundle.towers, bundle.blend)
+        return evaluate_champion(config, arrays, served).per_user
     except RecsysError:
         return None
 

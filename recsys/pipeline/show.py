@@ -11,7 +11,7 @@ from recsys.config import Config
 from recsys.errors import RegistryError
 from recsys.pipeline.data import build_features, ingest, select, validate
 from recsys.pipeline.promotion import promote, register
-from recsys.pipeline.training import evaluate, export_index, read_evaluation, train
+from recsys.pipeline.training import evaluate, export_index, read_evaluation, refit, train
 
 
 def run(config: Config, start: str | None, end: str | None, run_name: str, say: Callable[[str], Any]) -> None:
@@ -27,12 +27,16 @@ def run(config: Config, start: str | None, end: str | None, run_name: str, say: 
     trained = train(config, built["features"], chosen["dataset"], run_name)
     say("evaluate")
     measured = evaluate(config, trained)
+    say("refit: train on all days what was judged")
+    refitted = refit(config, trained)
     say("export index")
-    index = export_index(config, trained)
+    index = export_index(config, refitted)
     say("register")
-    registered = register(config, trained, measured, index)
+    registered = register(config, trained, measured, refitted, index)
     say("promote")
-    promote(config, registered)
+    promoted = promote(config, registered)
+    if not promoted["promoted"]:
+        say(f"undecided: {promoted['reason']}")
 
 
 def show(config: Config) -> None:
@@ -87,8 +91,10 @@ def print_recommendations(config: Config, user: str | None, k: int) -> None:
 
 def champion_of(config: Config) -> Any:  # Any: Champion, imported where it is needed
     """Return the champion; raise RegistryError before the first promotion."""
+    from recsys.registry.relocation import follow_root
     from recsys.serving import read_champion
 
+    follow_root(config.storage)
     champion = read_champion(config.storage)
     if champion is None:
         raise RegistryError(f"nothing serves from {config.storage} yet; run the training stage first")

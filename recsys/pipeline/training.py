@@ -1,4 +1,4 @@
-"""The training stages: train, evaluate, export the index. Each result carries what the next stage needs."""
+"""The training stages: train, evaluate, refit, export the index. Each result carries what the next stage needs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys.config import Config
+from recsys.config import Config, ModelConfig
+from recsys.pipeline.addresses import at_present
+from recsys.pipeline.lineage import built_from, check_trained, open_features
 from recsys.pipeline.tuned import with_tuned
-from recsys.storage import current, digest_of, join, local_path, publish, read_json, verify, write_json
+from recsys.storage import digest_of, intact, join, local_path, publish, read_json, read_manifest, write_json
 
 if TYPE_CHECKING:
     from recsys.features import Dataset
@@ -16,34 +18,25 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: JSON, checked by the models that read it
 
 
+@at_present
 def train(
     config: Config, features: str, dataset: str, run_name: str = "training", tags: Mapping[str, str] | None = None
 ) -> Json:
-    """Train the towers and log the run to MLflow; towers trained before from equal input are not trained again.
+    """Train the towers that are judged and log the run to MLflow; equal input is not trained again.
 
-    With `model.warm_start` the champion's towers are gone on from. Settings adopted by a study count unless the
-    configuration writes its own; see `with_tuned`. Raises TrainingError when training diverges, RegistryError when
-    MLflow does not answer: once trained, a retry only logs.
+    With `model.warm_start` the towers the champion was judged by are gone on from: those that serve have seen the days
+    that measure this training. Settings adopted by a study count unless the configuration writes its own; see
+    `with_tuned`. Raises TrainingError when training diverges, RegistryError when MLflow does not answer: once trained,
+    a retry only logs.
     """
-    from recsys.features import load_dataset
     from recsys.model import ExportedTowers
-    from recsys.model import train as train_towers
     from recsys.registry.runs import log_training, run_url, tracked_run
 
     config, origins = with_tuned(config)
-    settings: Json = {"model": config.model.model_dump(mode="json"), "features": features.rsplit("/", 2)[-2:]}
-    before = _champion_bundle(config) if config.model.warm_start else None
-    if before:
-        settings["champion"] = before.rsplit("/", 2)[-2:]
-    run_key = digest_of(settings)
-    base = join(config.storage, "models", run_key)
-    arrays = load_dataset(features)
-    if (towers := current(base)) is None:
-        with publish(base, {"run_key": run_key}) as publication:
-            train_towers(config, arrays, publication.path, print_epoch, _opened(before) if before else None)
-        towers = publication.uri
-    else:
-        verify(towers)
+    arrays = open_features(features)
+    champion = _champion(config)
+    before = (champion.recipe_towers, champion.recipe_features) if champion else None
+    run_key, towers = _trained(config, features, arrays, before)
     told = ExportedTowers.training(local_path(towers))
     counts = {"n_users": len(arrays.users.ids), "n_items": len(arrays.items.ids), "n_events": len(arrays.events.item)}
     summary = {name: value for name, value in told.items() if isinstance(value, int | float)}
@@ -51,44 +44,87 @@ def train(
         log_training(config, features, dataset, counts, _history(told), summary, origins)
         url = run_url(run_id)
     return {"run_key": run_key, "run_id": run_id, "run_url": url, "towers": towers, "features": features,
-            "dataset": dataset}  # fmt: skip
+            "dataset": dataset, "model": config.model.model_dump(mode="json")}  # fmt: skip
 
 
-def _champion_bundle(config: Config) -> str | None:
+@at_present
+def refit(config: Config, trained: Json) -> Json:
+    """Train on all days as the judged towers were trained, for as many epochs as validation chose: these will serve.
+
+    Returns `towers` and `features` of the refit. With `model.warm_start` the champion's served towers are gone on from.
+    """
+    from recsys.features import build_features
+    from recsys.model import ExportedTowers
+
+    check_trained(trained)
+    days = read_manifest(trained["features"]).info.get("fit_days", 0)
+    features_config = config.features.model_copy(update={"fit_days": days})
+    features = build_features(config.model_copy(update={"features": features_config}), trained["dataset"], whole=True)
+    told = ExportedTowers.training(local_path(trained["towers"]))
+    champion = _champion(config)
+    before = (join(champion.bundle, "towers"), join(champion.bundle, "dataset")) if champion else None
+    changes = {"epochs": told["best_epoch"], "task": told["task"]}
+    config = config.model_copy(update={"model": ModelConfig.model_validate({**trained["model"], **changes})})
+    key, towers = _trained(config, features, open_features(features), before)
+    return {"towers": towers, "features": features, "run_key": key, "epochs": told["best_epoch"]}
+
+
+def _trained(config: Config, features: str, arrays: "Dataset", before: tuple[str, str] | None) -> tuple[str, str]:
+    """Return the key and the towers of a training, trained unless they are there whole."""
+    from recsys.model import train as train_towers
+
+    settings: Json = {"model": config.model.model_dump(mode="json"), "features": features.rsplit("/", 2)[-2:]}
+    if before and config.model.warm_start:
+        settings["champion"] = before[0].rsplit("/", 3)[-3:]
+    run_key = digest_of(settings)
+    base = join(config.storage, "models", run_key)
+    if (towers := intact(base)) is None:
+        info = {"run_key": run_key, **built_from(features=features)}
+        predecessor = _predecessor(*before) if before and config.model.warm_start else None
+        with publish(base, info) as publication:
+            train_towers(config, arrays, publication.path, print_epoch, predecessor)
+        towers = publication.uri
+    return run_key, towers
+
+
+def _champion(config: Config) -> Any:  # Any: Champion, imported where it is needed
     from recsys.serving import read_champion
 
-    champion = read_champion(config.storage)
-    return champion.bundle if champion else None
+    return read_champion(config.storage)
 
 
-def _opened(bundle: str) -> "tuple[Path, Dataset]":
-    from recsys.registry import load_bundle
+def _predecessor(towers: str, features: str) -> "tuple[Path, Dataset]":
+    from recsys.features import load_dataset
 
-    return local_path(bundle) / "towers", load_bundle(bundle).dataset
+    return local_path(towers), load_dataset(features)
 
 
+@at_present
 def evaluate(config: Config, trained: Json) -> Json:
     """Compare the model with its baselines on the test days; log metrics, plots and the model card.
 
-    With `blend.enabled` the hybrid is judged, its weights chosen on validation and stored beside the report. Raises
-    RecsysError when nobody can be measured or the scores are constant or not finite.
+    With `blend.enabled` the hybrid is judged, its weights chosen on validation and stored beside the report, with a
+    sample of the judged lists that serving is held to. Raises RecsysError when nobody can be measured or the scores are
+    constant or not finite.
     """
     from recsys.evaluation import choose_blend
     from recsys.evaluation import evaluate as measure
-    from recsys.features import load_dataset
     from recsys.model import ExportedTowers
     from recsys.scoring import BLEND_FILE
 
+    check_trained(trained)
     base = join(config.storage, "evaluations", _key(trained, _judged(config)))
-    arrays = load_dataset(trained["features"])
+    arrays = open_features(trained["features"])
     folder = local_path(trained["towers"])
     towers = ExportedTowers.load(folder)
     blend = choose_blend(config, arrays, towers) if config.blend.enabled else None
     report = measure(config, arrays, towers, blend=blend)
-    with publish(base, {"run_key": trained["run_key"]}) as publication:
+    info = {"run_key": trained["run_key"], **built_from(towers=trained["towers"], features=trained["features"])}
+    with publish(base, info) as publication:
         write_json(str(publication.path / "evaluation.json"), report.to_json())
-        np.savez(publication.path / "per_user.npz", allow_pickle=False, **report.per_user,
-                 cold=report.user_slices["cold_users"])  # fmt: skip
+        np.savez(publication.path / "per_user.npz", allow_pickle=False, **report.per_user)
+        np.savez(publication.path / "slices.npz", allow_pickle=False, **report.user_slices)
+        report.sample.save(publication.path)
         if blend:
             write_json(str(publication.path / BLEND_FILE), blend.model_dump(mode="json"))
     _log_evaluation(config, trained, arrays, towers, report, blend)
@@ -100,22 +136,31 @@ def evaluate(config: Config, trained: Json) -> Json:
     }
 
 
-def export_index(config: Config, trained: Json) -> Json:
+@at_present
+def export_index(config: Config, refitted: Json) -> Json:
     """Build the Annoy index beside the one in use; raises GateError when it does not follow exact search."""
-    from recsys.evaluation import measured_users
-    from recsys.features import load_dataset
     from recsys.index import export_index as export
     from recsys.model import ExportedTowers
+    from recsys.serving import sample_queries
 
-    arrays = load_dataset(trained["features"])
-    towers = ExportedTowers.load(local_path(trained["towers"]))
-    users = measured_users(config, arrays, 2)
-    queries = towers.query_vectors(
-        arrays, towers.history_vectors, users.user_rows, users.history_end, users.query_time, users.device
-    )
-    with publish(join(config.storage, "indexes", _key(trained, config.index.model_dump()))) as publication:
-        about = export(config.index, arrays.items.ids, towers.item_vectors, queries, publication.path)
+    check_trained(refitted)
+    arrays = open_features(refitted["features"])
+    towers = ExportedTowers.load(local_path(refitted["towers"]))
+    queries = sample_queries(arrays, towers, config.index.n_queries)
+    ks = served_depths(config, len(arrays.items.ids))
+    info = built_from(towers=refitted["towers"], features=refitted["features"])
+    settings = {"index": config.index.model_dump(mode="json"), "ks": list(ks)}
+    with publish(join(config.storage, "indexes", _key(refitted, settings)), info) as publication:
+        about = export(config.index, arrays.items.ids, towers.item_vectors, queries, publication.path, ks)
     return {"index": publication.uri, "recall": about.recall, "search_k": about.search_k}
+
+
+def served_depths(config: Config, n_items: int) -> tuple[int, ...]:
+    """Return the numbers of items that serving asks the index for, at which its recall is gated."""
+    asked = [config.index.recall_k]
+    if config.blend.enabled and n_items > config.blend.full_max_items:
+        asked.append(config.blend.n_retrieved + config.index.recall_k)
+    return tuple(dict.fromkeys(min(k, n_items) for k in asked))
 
 
 def _judged(config: Config) -> Json:
@@ -124,7 +169,7 @@ def _judged(config: Config) -> Json:
 
 def _log_evaluation(config: Config, trained: Json, arrays: Any, towers: Any, report: Any, blend: Any) -> None:
     from recsys import evaluation as plots
-    from recsys.registry import model_card
+    from recsys.registry import busiest_users, held_out, model_card
     from recsys.registry.runs import log_evaluation, resumed_run
 
     told = towers.training(local_path(trained["towers"]))
@@ -141,7 +186,8 @@ def _log_evaluation(config: Config, trained: Json, arrays: Any, towers: Any, rep
         "n_users": len(arrays.users.ids),
         "n_items": len(arrays.items.ids),
         "dataset": trained["dataset"].rsplit("/", 1)[-1],
-        "train_ends": arrays.spec.validation_start,
+        "held_out": held_out(arrays.spec.info, arrays.spec.validation_start),
+        "busiest": busiest_users(arrays.spec.info),
         "seed": config.model.seed,
         "best_epoch": told["best_epoch"],
         "blend": _weights(blend),

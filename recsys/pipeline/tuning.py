@@ -9,6 +9,7 @@ from typing import Any
 
 from recsys.config import Config, ModelConfig
 from recsys.errors import ConfigError, DataError
+from recsys.pipeline.addresses import at_present
 from recsys.pipeline.training import print_epoch
 from recsys.pipeline.tuned import with_tuned
 from recsys.space import Domain
@@ -18,6 +19,7 @@ Json = dict[str, Any]  # Any: JSON, checked by the models that read it
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 
+@at_present
 def open_study(
     config: Config,
     features: str,
@@ -53,11 +55,13 @@ def open_study(
     return {**study, "run_id": parent, "run_url": run_url(parent)}
 
 
+@at_present
 def plan_trials(config: Config, study: Json) -> list[int]:
     """Return one slot for each trial that is still to be run; none when the study has all it was asked for."""
     return list(range(_open(config, study).n_open(study["n_trials"])))
 
 
+@at_present
 def run_trial(config: Config, study: Json, on_epoch: OnEpoch | None = None) -> Json:
     """Ask the study for settings, train with them and tell the result; state `idle` when no trial is left to run.
 
@@ -95,6 +99,7 @@ def run_trial(config: Config, study: Json, on_epoch: OnEpoch | None = None) -> J
                 "settings": trial.settings, "run_id": run_id, "run_url": run_url(run_id)}  # fmt: skip
 
 
+@at_present
 def adopt_best(config: Config, study: Json) -> Json:
     """Report the study in MLflow; write its best settings onto the registered model when they beat the current ones.
 

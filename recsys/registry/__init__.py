@@ -1,7 +1,7 @@
 """The registry's door: bundles, MLflow runs and versions, the promotion decision and its ledger."""
 
 from recsys.registry.bundle import Bundle, load_bundle, write_bundle
-from recsys.registry.card import model_card
+from recsys.registry.card import busiest_users, held_out, model_card
 from recsys.registry.ledger import read_ledger, record_decision
 from recsys.registry.promotion import Decision, Evidence, Gate, decide_promotion, gate_table
 
@@ -10,8 +10,10 @@ __all__ = [
     "Decision",
     "Evidence",
     "Gate",
+    "busiest_users",
     "decide_promotion",
     "gate_table",
+    "held_out",
     "load_bundle",
     "model_card",
     "read_ledger",

@@ -18,7 +18,7 @@ from recsys.schema import USER_ID
 from recsys.scoring import FittedBlend
 from recsys.storage import local_path, read_json, read_manifest, verify, write_json
 
-FORMAT = 2  # 2: there may be a blend, which older code would not serve
+FORMAT = 3  # 2: there may be a blend, 3: it may hold the taste of newcomers; older code would serve neither
 _BLEND = "blend"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from recsys.errors import StorageError
-from recsys.storage import append_line, join, local_path, locked
+from recsys.storage import append_line, exists, join, locked, read_text
 
 _FIRST = "0" * 64
 _SEAL = "sha256"  # of the record itself, so that the last one is protected too
@@ -52,8 +52,7 @@ def _path(root: str) -> str:
 
 
 def _lines(root: str) -> list[str]:
-    path = local_path(_path(root))
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = read_text(_path(root)) if exists(_path(root)) else ""
     return text.removesuffix("\n").split("\n") if text else []  # splitlines would also split at U+2028 inside a record
 
 

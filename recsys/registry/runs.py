@@ -13,18 +13,23 @@ from matplotlib.figure import Figure
 from mlflow.data import pandas_dataset
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service import utils as tracking
 from pydantic import JsonValue
 
 from recsys.config import Config
 from recsys.errors import RegistryError
-from recsys.storage import is_local, join, local_path
+from recsys.registry.relocation import ARTIFACTS, follow_root
+from recsys.storage import is_local, join, local_path, relative_to_root
 
 RUN_KEY = "recsys.run_key"
+DEPLOYMENT = "recsys.deployment"
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 
 
 def connect(config: Config) -> mlflow.MlflowClient:
-    """Point MLflow at `MLFLOW_TRACKING_URI`, or at a SQLite file under the storage root."""
+    """Point MLflow at `MLFLOW_TRACKING_URI`, or at a SQLite file under the storage root, which may have been moved."""
+    follow_root(config.storage)
+    tracking._artifact_repos_cache.clear()  # a process that worked before the move would write to the former place
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
@@ -51,13 +56,15 @@ def registry_errors() -> Iterator[None]:
 
 @contextmanager
 def tracked_run(config: Config, run_key: str, run_name: str, tags: Mapping[str, str]) -> Iterator[str]:
-    """Open the run of `run_key`, new or begun before, and yield its id."""
+    """Open this deployment's run of `run_key`, new or begun before, and yield its id."""
     with registry_errors():
         client = connect(config)
         experiment = _experiment(config, client)
-        found = client.search_runs([experiment.experiment_id], f"tags.`{RUN_KEY}` = '{run_key}'", max_results=1)
-        run_id = found[0].info.run_id if found else None
-        everything = {RUN_KEY: run_key, "recsys.deployment": config.name, **tags}
+        found = client.search_runs([experiment.experiment_id], f"tags.`{RUN_KEY}` = '{run_key}'")
+        # Compared here, as a name with quotes in it cannot be searched for.
+        own = (run.info.run_id for run in found if run.data.tags.get(DEPLOYMENT) == config.name)
+        run_id = next(own, None)
+        everything = {RUN_KEY: run_key, DEPLOYMENT: config.name, **tags}
         name = None if run_id else run_name
         with mlflow.start_run(run_id=run_id, run_name=name, tags=everything) as run:
             yield run.info.run_id
@@ -66,7 +73,7 @@ def tracked_run(config: Config, run_key: str, run_name: str, tags: Mapping[str, 
 def _experiment(config: Config, client: mlflow.MlflowClient) -> Experiment:
     """Open the experiment; without a server its artifacts lie under the storage root, not in the working directory."""
     if "MLFLOW_TRACKING_URI" not in os.environ and client.get_experiment_by_name(config.experiment) is None:
-        artifacts = local_path(config.storage).resolve() / "mlartifacts"
+        artifacts = local_path(config.storage).resolve() / ARTIFACTS
         client.create_experiment(config.experiment, artifact_location=str(artifacts))
     return mlflow.set_experiment(config.experiment)
 
@@ -101,7 +108,8 @@ def log_training(
     mlflow.log_params({name: value for name, value in params.items() if name not in known})
     frame = pd.DataFrame([dict(counts)])
     digest = dataset.rsplit("/", 1)[-1]
-    mlflow.log_input(pandas_dataset.from_pandas(frame, source=features, name=config.name, digest=digest), "training")
+    source = relative_to_root(config.storage, features)
+    mlflow.log_input(pandas_dataset.from_pandas(frame, source=source, name=config.name, digest=digest), "training")
     for record in history:
         step = int(record["epoch"])
         mlflow.log_metrics({f"epoch/{name}": value for name, value in record.items() if name != "epoch"}, step=step)

@@ -12,8 +12,8 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from recsys.config import Config
 from recsys.errors import RegistryError
-from recsys.registry.runs import RUN_KEY, connect, registry_errors
-from recsys.storage import local_path
+from recsys.registry.runs import DEPLOYMENT, RUN_KEY, connect, registry_errors
+from recsys.storage import local_path, relative_to_root
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _MODEL_FILE = Path(__file__).with_name("pyfunc_model.py")
@@ -51,7 +51,14 @@ def register_version(
             pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
             code_paths=[str(Path(__file__).parents[1])],
         )
-        everything = {RUN_KEY: run_key, "recsys.bundle": bundle, "recsys.index": index, "recsys.run_id": run_id, **tags}
+        files = {"recsys.bundle": bundle, "recsys.index": index}
+        everything = {
+            RUN_KEY: run_key,
+            DEPLOYMENT: config.name,
+            "recsys.run_id": run_id,
+            **{tag: relative_to_root(config.storage, uri) for tag, uri in files.items()},
+            **tags,
+        }
         version = mlflow.register_model(model.model_uri, config.registered_model, tags=everything)
         client.set_registered_model_alias(config.registered_model, CHALLENGER, version.version)
         return str(version.version)
@@ -81,6 +88,12 @@ def make_champion(config: Config, version: str) -> None:
     """Move the alias `champion` to a version."""
     with registry_errors():
         connect(config).set_registered_model_alias(config.registered_model, CHAMPION, version)
+
+
+def drop_alias(config: Config, alias: str) -> None:
+    """Remove an alias; it may be gone already."""
+    with registry_errors():
+        connect(config).delete_registered_model_alias(config.registered_model, alias)
 
 
 def version_tags(config: Config, version: str) -> dict[str, str]:

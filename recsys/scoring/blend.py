@@ -1,7 +1,7 @@
-"""The hybrid: towers and linear evidence in one weighted sum, the same in evaluation and in serving."""
+"""The blend: towers, linear evidence and the taste of newcomers in one sum, the same in evaluation and in serving."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 from zipfile import BadZipFile
@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.sparse import csr_array, load_npz, save_npz
 
-from recsys.config import BlendConfig
+from recsys.config import BlendConfig, OnboardingConfig
 from recsys.errors import StorageError
-from recsys.features import Dataset, Heldout
+from recsys.features import Dataset
 from recsys.scoring.components import COMPONENTS, Component, Profiles, fit_components
-from recsys.scoring.recommender import Scorer, TowerRecommender, Towers
+from recsys.scoring.newcomers import NewcomerTaste
+from recsys.scoring.taste import TastePrior
 from recsys.storage import read_json, write_json
 
 TOWER = "two_tower"
 BLEND_FILE = "blend.json"
+_TASTE_FILE = "taste.npz"
 
 
 class Blend(BaseModel):
@@ -28,7 +30,8 @@ class Blend(BaseModel):
     `scales` are the mean standard deviations of each part's scores over the items a validation user could be
     recommended, so weights compare parts; a part that is not in `weights` is not used. `validation` maps each part
     alone and `hybrid` to nDCG@10 on `n_users` validation users. `ease_l2` and `recent_days` fit the components
-    again on other days.
+    again on other days. `taste_weight` is the weight of what people of the same demographics turn to, in standard
+    deviations of score, for users without a positive event; 0: their scores are the sum alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +42,8 @@ class Blend(BaseModel):
     ease_l2: float
     recent_days: int
     settings: BlendConfig
+    taste_weight: float = 0.0
+    onboarding: OnboardingConfig = OnboardingConfig()
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -52,14 +57,15 @@ class Blend(BaseModel):
 
 @dataclass(frozen=True)
 class FittedBlend:
-    """A blend with its components fitted on one dataset."""
+    """A blend with its components, and the taste of newcomers, fitted on one dataset."""
 
     blend: Blend
     components: Mapping[str, Component]
+    taste: NewcomerTaste | None = None
 
     @classmethod
     def fit(cls, blend: Blend, dataset: Dataset, split: int) -> Self:
-        """Fit the components in use on all positive events of the splits before `split`."""
+        """Fit what is in use on all events of the splits before `split`."""
         fitted = fit_components(
             dataset,
             split,
@@ -68,7 +74,9 @@ class FittedBlend:
             ease_l2=blend.ease_l2,
             recent_days=blend.recent_days,
         )
-        return cls(blend, fitted)
+        if not blend.taste_weight:
+            return cls(blend, fitted)
+        return cls(blend, fitted, NewcomerTaste(TastePrior.fit(dataset, blend.onboarding, split), blend.taste_weight))
 
     @property
     def tower_coefficient(self) -> np.float32:
@@ -90,38 +98,26 @@ class FittedBlend:
                 np.save(folder / f"{name}.npy", component, allow_pickle=False)
             else:
                 save_npz(folder / f"{name}.npz", component)
+        if self.taste:
+            self.taste.prior.save(folder / _TASTE_FILE)
+
+    def mapped(self, ids: Sequence[str], others: Sequence[str]) -> Self:
+        """Return the blend over another catalogue: `ids` name its own item rows, `others` those asked for.
+
+        An item it does not know has no evidence.
+        """
+        rows = {item: row for row, item in enumerate(ids)}
+        found = np.array([rows.get(item, -1) for item in others], np.int64)
+        components = {name: _mapped(component, found) for name, component in self.components.items()}
+        taste = self.taste and NewcomerTaste(self.taste.prior.mapped(found), self.taste.weight)
+        return replace(self, components=components, taste=taste)
 
     @classmethod
     def load(cls, folder: Path, n_items: int) -> Self:
         """Read what `save` wrote; raise StorageError when a file is missing, damaged or of another catalogue."""
         blend = read_blend(folder)
-        return cls(blend, {name: _component(folder, name, n_items) for name in blend.components})
-
-
-class HybridRecommender(TowerRecommender):
-    """The towers' scores and the blend's evidence in one sum, over the whole catalogue."""
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        towers: Towers,
-        recommendable: NDArray[np.bool_],
-        fitted: FittedBlend,
-        name: str = "hybrid",
-        *,
-        encode: bool = False,
-    ) -> None:
-        super().__init__(dataset, towers, recommendable, name, encode=encode)
-        self._fitted = fitted
-
-    def _scorer(self, heldout: Heldout) -> Scorer:
-        towers = super()._scorer(heldout)
-
-        def score(block: slice) -> NDArray[np.float32]:
-            own = self._fitted.evidence(Profiles.of(self._dataset, heldout, block))
-            return np.asarray(self._fitted.tower_coefficient * towers(block) + own, np.float32)
-
-        return score
+        taste = NewcomerTaste(TastePrior.load(folder / _TASTE_FILE), blend.taste_weight) if blend.taste_weight else None
+        return cls(blend, {name: _component(folder, name, n_items) for name in blend.components}, taste)
 
 
 def read_blend(folder: Path) -> Blend:
@@ -145,3 +141,19 @@ def _component(folder: Path, name: str, n_items: int) -> Component:
             f"the component {name} must be of {n_items} items; got shape {component.shape}: register the version again"
         )
     return component
+
+
+def _mapped(component: Component, found: NDArray[np.int64]) -> Component:
+    """Return a component whose row and column i are its own `found[i]`, zeros where that is -1."""
+    known = np.flatnonzero(found >= 0)
+    if component.ndim == 1:
+        vector = np.zeros(len(found), np.float32)
+        vector[known] = np.asarray(component)[found[known]]
+        return vector
+    if isinstance(component, np.ndarray):
+        whole = np.zeros((len(found), len(found)), np.float32)
+        whole[np.ix_(known, known)] = component[np.ix_(found[known], found[known])]
+        return whole
+    ones = np.ones(known.size, np.float32)
+    choose = csr_array((ones, (known, found[known])), shape=(len(found), component.shape[0]))
+    return csr_array(choose @ component @ choose.T)

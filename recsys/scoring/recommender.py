@@ -1,7 +1,7 @@
 """What can be ranked, and by whom: the Recommender protocol, and the towers behind it with exact search.
 
-All recommenders rank the same items: those published and not yet expired during the split, without what the user
-consumed before it.
+All recommenders rank the same items: those published and not yet expired during the split, and where users are
+requests at the time of each, without what the user met before.
 """
 
 from typing import Protocol
@@ -81,11 +81,12 @@ class ScoredRecommender:
         """Return the same items with their scores float64[n_users, k], NaN beside padding."""
         return ranked_scores(
             self._scorer(heldout),
-            heldout.seen,
+            heldout.hidden,
             self._recommendable,
             k,
             name=self.name,
             allow_constant=self.allow_constant,
+            available=heldout.available,
         )
 
     def _scorer(self, heldout: Heldout) -> Scorer:
@@ -93,9 +94,7 @@ class ScoredRecommender:
 
 
 class TowerRecommender(ScoredRecommender):
-    """The two towers with exact search, over the vectors they were exported with or, with `encode`, over the dataset's
-    items encoded anew.
-    """
+    """The two towers with exact search, over the item and history vectors they were exported with or over `vectors`."""
 
     allow_constant = False
 
@@ -106,13 +105,12 @@ class TowerRecommender(ScoredRecommender):
         recommendable: NDArray[np.bool_],
         name: str = "two_tower",
         *,
-        encode: bool = False,
+        vectors: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
     ) -> None:
         super().__init__(recommendable)
         self.name = name
         self._dataset, self._towers = dataset, towers
-        vectors = towers.encode_items(dataset.items) if encode else (towers.item_vectors, towers.history_vectors)
-        self._vectors, self._past = map(np.asarray, vectors)
+        self._vectors, self._past = map(np.asarray, vectors or (towers.item_vectors, towers.history_vectors))
         if self._vectors.shape[0] != recommendable.size:
             raise ValueError(
                 f"item_vectors must have {recommendable.size} rows (items of the dataset); "
@@ -120,10 +118,13 @@ class TowerRecommender(ScoredRecommender):
             )
 
     def _scorer(self, heldout: Heldout) -> Scorer:
-        queries = self._towers.query_vectors(
+        queries = self._queries(heldout)
+        return lambda block: queries[block] @ self._vectors.T
+
+    def _queries(self, heldout: Heldout) -> NDArray[np.float32]:
+        return self._towers.query_vectors(
             self._dataset, self._past, heldout.user_rows, heldout.history_end, heldout.query_time, heldout.device
         )
-        return lambda block: queries[block] @ self._vectors.T
 
 
 def split_interval(dataset: Dataset, split: int) -> tuple[int, int]:

@@ -6,19 +6,22 @@ which is the best linear prediction (ridge regression) of every like from exactl
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, hstack
 
 from recsys.config import OnboardingConfig
-from recsys.errors import DataError
-from recsys.features import Dataset
+from recsys.errors import DataError, StorageError
+from recsys.features import TEST, TRAIN, Dataset, EventArrays
+from recsys.schema import EVENT_KINDS
 
 Answer = Literal["like", "dislike", "unknown"]
 ANSWERS: Final[dict[Answer, tuple[float, float]]] = {"like": (1.0, 0.0), "dislike": (0.0, 1.0), "unknown": (0.0, 0.0)}
+_DISLIKE: Final = EVENT_KINDS.index("dislike") + 1
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
@@ -73,23 +76,51 @@ class TastePrior:
     offsets: Rows
 
     @classmethod
-    def fit(cls, dataset: Dataset, config: OnboardingConfig) -> Self:
-        """Learn from every user of a dataset; raise DataError when nobody liked anything."""
-        likes, dislikes = _indicators(dataset, True), _indicators(dataset, False)
-        dislikes = dislikes - dislikes.multiply(likes)  # who likes it in the end likes it
+    def fit(cls, dataset: Dataset, config: OnboardingConfig, split: int = TEST + 1) -> Self:
+        """Learn from every user's events of the splits before `split`; raise DataError when nobody liked anything."""
+        likes, dislikes = _indicators(dataset, True, split), _indicators(dataset, False, split)
+        dislikes = csr_array(dislikes - dislikes.multiply(likes))  # who likes it in the end likes it
         known, popular = (np.asarray(matrix.sum(axis=0)).ravel() for matrix in (likes + dislikes, likes))
         if not popular.any():
             raise DataError("onboarding learns from likes; the training set has none: check features.event_weights")
         questions = np.argsort(-known, kind="stable")[: config.n_pool]
         targets = np.argsort(-popular, kind="stable")[: config.max_targets]
         labels, offsets = _one_hot(dataset)
-        features = np.hstack([labels, likes[:, questions].toarray(), dislikes[:, questions].toarray()])
-        n_users, mean, liked = len(features), features.mean(axis=0), popular[targets] / len(features)
-        covariance = features.T @ features / n_users - np.outer(mean, mean)
-        cross = (likes[:, targets].T @ features).T / n_users - np.outer(mean, liked)
+        features = csr_array(hstack([labels, likes[:, questions], dislikes[:, questions]]))
+        n_users, liked = features.shape[0], popular[targets] / features.shape[0]
+        mean = np.asarray(features.sum(axis=0)).ravel() / n_users
+        covariance = (features.T @ features).toarray() / n_users - np.outer(mean, mean)
+        cross = (features.T @ likes[:, targets]).toarray() / n_users - np.outer(mean, liked)
         ridge = config.ridge * max(float(np.diag(covariance).mean()), 1e-9)
         taste = Taste(mean, covariance + ridge * np.eye(len(mean)), liked, cross)
         return cls(taste, questions, targets, offsets)
+
+    def save(self, path: Path) -> None:
+        """Write one `.npz` file."""
+        arrays = {field.name: getattr(self.taste, field.name) for field in fields(Taste)}
+        own = {"questions": self.questions, "targets": self.targets, "offsets": self.offsets}
+        np.savez(path, allow_pickle=False, **arrays, **own)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote; raise StorageError when it is missing or damaged."""
+        try:
+            with np.load(path) as arrays:
+                taste = Taste(**{field.name: arrays[field.name] for field in fields(Taste)})
+                return cls(taste, arrays["questions"], arrays["targets"], arrays["offsets"])
+        except (OSError, EOFError, ValueError, KeyError) as error:
+            raise StorageError(
+                f"cannot read the taste prior {path.name}: {error}; register the version again"
+            ) from error
+
+    def mapped(self, found: Rows) -> "TastePrior":
+        """Return the prior over other item rows: its row `found[i]` is their row i; items they lack are left out."""
+        places = {int(own): row for row, own in enumerate(found.tolist()) if own >= 0}
+        kept = np.array([place for place, row in enumerate(self.targets.tolist()) if row in places], np.int64)
+        taste = replace(self.taste, liked=self.taste.liked[kept], cross=self.taste.cross[:, kept])
+        targets = np.array([places[int(row)] for row in self.targets[kept]], np.int64)
+        questions = np.array([places.get(int(row), -1) for row in self.questions], np.int64)
+        return TastePrior(taste, questions, targets, self.offsets)
 
     def of_labels(self, codes: NDArray[np.integer]) -> Taste:
         """Return the taste of people of demographic codes int[n_columns]; 0 is unknown and tells nothing."""
@@ -123,9 +154,11 @@ class TastePrior:
         return features, np.array([value for _, value in asked], np.float64).ravel()
 
 
-def _indicators(dataset: Dataset, positive: bool) -> csr_array:
+def _indicators(dataset: Dataset, positive: bool, split: int) -> csr_array:
     events = dataset.events
-    chosen = np.asarray(events.positive) == positive
+    splits = np.asarray(events.split)
+    said = events.positive if positive else _disliked(events)
+    chosen = np.asarray(said) & (splits >= TRAIN) & (splits < split)
     users = np.repeat(np.arange(len(dataset.users.ids)), np.diff(events.offsets))[chosen]
     shape = (len(dataset.users.ids), len(dataset.items.ids))
     matrix = csr_array((np.ones(users.size), (users, np.asarray(events.item)[chosen])), shape=shape)
@@ -134,9 +167,18 @@ def _indicators(dataset: Dataset, positive: bool) -> csr_array:
     return matrix
 
 
-def _one_hot(dataset: Dataset) -> tuple[Floats, Rows]:
+def _disliked(events: EventArrays) -> NDArray[np.bool_]:
+    """Return bool[n_events]: dislikes and poor ratings; an event of weight 0 otherwise only says what was met."""
+    against = (np.asarray(events.weight) > 0) | (np.asarray(events.kind) == _DISLIKE)
+    result: NDArray[np.bool_] = ~np.asarray(events.positive) & against
+    return result
+
+
+def _one_hot(dataset: Dataset) -> tuple[csr_array, Rows]:
     """Return float64[n_users, D] one-hot labels of all columns, unknown as zeros, and int64[n_columns + 1] offsets."""
     sizes = [len(vocabulary) for vocabulary in dataset.spec.demographic_vocabs.values()]
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     codes = np.asarray(dataset.users.demographics)
-    hot = [np.eye(size + 1)[codes[:, place], 1:] for place, size in enumerate(sizes)]
-    return np.hstack([np.zeros((len(codes), 0)), *hot]), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    users, columns = np.nonzero(codes)
+    places = offsets[columns] + codes[users, columns] - 1
+    return csr_array((np.ones(users.size), (users, places)), shape=(len(codes), int(offsets[-1]))), offsets

@@ -54,11 +54,13 @@ def ranked_scores(
     *,
     name: str,
     allow_constant: bool,
+    available: Callable[[slice], NDArray[np.bool_] | None] = lambda _: None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return the best items int32[n_users, k], -1 where they run out, and their scores float64[n_users, k], NaN there.
 
-    `score(block)` returns float[len(block), n_items] and is called from several threads. Raises RecsysError when a
-    score is not finite, or, unless `allow_constant`, when every user's scores are all the same: it ranks nothing.
+    `score(block)` returns float[len(block), n_items] and is called from several threads. `available(block)` returns
+    bool[len(block), n_items], or None where nothing more is hidden. Raises RecsysError when a score is not finite, or,
+    unless `allow_constant`, when every user's scores are all the same: it ranks nothing.
     """
     n_users, n_items = seen.shape
     if recommendable.shape != (n_items,):
@@ -69,6 +71,9 @@ def ranked_scores(
     def rank(start: int) -> bool:
         block = slice(start, min(start + step, n_users))
         allowed = np.broadcast_to(recommendable, (block.stop - block.start, n_items)) & ~_dense(seen, block)
+        own = available(block)
+        if own is not None:
+            allowed &= own
         scores = score(block)
         if scores.shape != allowed.shape:
             raise ValueError(f"scores of {name} must have shape {allowed.shape}; got {scores.shape}")

@@ -3,7 +3,8 @@
 from recsys.serving.champion import Champion, read_champion, write_champion
 from recsys.serving.newcomers import NewcomerRecommender
 from recsys.serving.onboarding import Onboarding, Question
-from recsys.serving.parity import check_parity
+from recsys.serving.parity import check_judged, check_parity
+from recsys.serving.queries import sample_queries
 from recsys.serving.recommender import BundleRecommender, Recommendation
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "Onboarding",
     "Question",
     "Recommendation",
+    "check_judged",
     "check_parity",
     "read_champion",
+    "sample_queries",
     "write_champion",
 ]

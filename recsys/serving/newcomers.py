@@ -15,13 +15,15 @@ _EVENTS = {"like": "like", "dislike": "dislike"}  # not to know an item is no ev
 class NewcomerRecommender:
     """Asks newcomers and folds their answers in at once: likes are a history to the towers, all answers a taste.
 
-    Before any answer the taste is that of people of the same demographics; a newcomer's own events soon outweigh it.
+    Before any answer or event the recommender itself adds the taste of people of the same demographics.
     """
 
     def __init__(self, recommender: BundleRecommender, config: OnboardingConfig | None = None) -> None:
         self._recommender = recommender
         bundle = recommender.bundle
-        self._onboarding = Onboarding.of(bundle.dataset, bundle.towers.item_vectors, config)
+        taste = bundle.blend.taste if bundle.blend else None
+        prior = taste.prior if taste else None
+        self._onboarding = Onboarding.of(bundle.dataset, bundle.towers.item_vectors, config, prior)
 
     def next_questions(
         self, answers: Answers = (), demographics: Mapping[str, str] | None = None, n: int = 1
@@ -41,7 +43,7 @@ class NewcomerRecommender:
         Raises DataError for an unknown item, event or answer, or an item answered twice.
         """
         events = [item for item, event, _ in history if event not in _NO_LIKE]
-        taste = self._onboarding.evidence(answers, demographics, events)
+        taste = self._onboarding.evidence(answers, demographics, events) if answers else None
         start = datetime.fromtimestamp(self._recommender.last_second(), UTC) - timedelta(seconds=len(answers))
         answered = [
             (item, _EVENTS[answer], start + timedelta(seconds=place))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from recsys.config import OnboardingConfig
 from recsys.errors import DataError
 from recsys.features import SEGMENT_COLUMNS, Dataset
-from recsys.scoring.taste import ANSWERS, Answer, Floats, Rows, Taste, TastePrior, standardised
+from recsys.scoring import ANSWERS, Answer, Taste, TastePrior, over_catalogue, standardised
+from recsys.scoring.taste import Floats, Rows
 
 Answers = Sequence[tuple[str, Answer]]
 _LIST = 10  # items of the list whose worth a question is to raise
@@ -37,21 +38,30 @@ class Question:
 class Onboarding:
     """Questions and posterior of one training set; holds no newcomer's state, so one object serves everybody."""
 
-    def __init__(self, dataset: Dataset, vectors: NDArray[np.float32], config: OnboardingConfig) -> None:
+    def __init__(
+        self, dataset: Dataset, vectors: NDArray[np.float32], config: OnboardingConfig, prior: TastePrior
+    ) -> None:
         self._config = config
         self._vocabularies = dataset.spec.demographic_vocabs
         self._ids, self._titles = dataset.items.ids, dataset.items.titles
         self._rows = {item: row for row, item in enumerate(dataset.items.ids.tolist())}
-        self._prior = TastePrior.fit(dataset, config)
+        self._prior = prior
         unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         chosen = unit[self._prior.questions]
         self._similarity: Floats = np.asarray(chosen @ chosen.T, np.float64)
         self._segment = lru_cache(maxsize=_CACHED)(self._segment_taste)
 
     @classmethod
-    def of(cls, dataset: Dataset, vectors: NDArray[np.float32], config: OnboardingConfig | None = None) -> Self:
-        """Fit on a training set and its item vectors [n_items, D]."""
-        return cls(dataset, vectors, config or OnboardingConfig())
+    def of(
+        cls,
+        dataset: Dataset,
+        vectors: NDArray[np.float32],
+        config: OnboardingConfig | None = None,
+        prior: TastePrior | None = None,
+    ) -> Self:
+        """Return the onboarding of a training set and its item vectors [n_items, D], by default with a prior of it."""
+        settings = config or OnboardingConfig()
+        return cls(dataset, vectors, settings, prior or TastePrior.fit(dataset, settings))
 
     def next_questions(
         self, answers: Answers = (), demographics: Mapping[str, str] | None = None, n: int = 1
@@ -80,11 +90,15 @@ class Onboarding:
 
         `events` are the items of a newcomer's own events, which count as liked unless an answer says otherwise.
         """
-        own: dict[int, Answer] = {self._rows[item]: "like" for item in events if item in self._rows}
-        told = own | self._checked(answers)
         result = np.full(len(self._ids), np.nan)
-        result[self._prior.targets] = self._prior.liked(self._codes(demographics, tuple(self._vocabularies)), told)
+        result[self._prior.targets] = self._prior.liked(*self._told(answers, demographics, events))
         return result
+
+    def _told(
+        self, answers: Answers, demographics: Mapping[str, str] | None, events: Sequence[str]
+    ) -> tuple[Rows, dict[int, Answer]]:
+        own: dict[int, Answer] = {self._rows[item]: "like" for item in events if item in self._rows}
+        return self._codes(demographics, tuple(self._vocabularies)), own | self._checked(answers)
 
     def evidence(
         self, answers: Answers = (), demographics: Mapping[str, str] | None = None, events: Sequence[str] = ()
@@ -94,8 +108,8 @@ class Onboarding:
         With events of a newcomer's own on n items of the catalogue the weight is divided by 1 + 4 n: the towers know
         more of events.
         """
-        liked = self.liked(answers, demographics, events)
-        liked = np.where(np.isnan(liked), np.nanmin(liked), liked)
+        codes, told = self._told(answers, demographics, events)
+        liked = over_catalogue(self._prior, self._prior.liked(codes, told), len(self._ids))
         weight = self._config.taste_weight if answers else self._config.prior_weight
         weight /= 1 + _PER_EVENT * len({item for item in events if item in self._rows})
         return weight * standardised(liked)

@@ -12,15 +12,14 @@ from pydantic import JsonValue
 
 from recsys.config import RerankConfig
 from recsys.errors import StorageError
-from recsys.features import content_vectors, context_of
-from recsys.index import ExactIndex, Index, load_index
+from recsys.features import available_at, content_vectors, context_of
+from recsys.index import ExactIndex, Index, load_index, vectors_digest
 from recsys.registry import Bundle, load_bundle
-from recsys.scoring import FittedBlend, Profiles
-from recsys.scoring.taste import standardised
+from recsys.scoring import Profiles, Requests, RequestScorer
 from recsys.serving.reasons import Reasons
 from recsys.serving.requests import Asker, HistoryEvent, asker_of
 from recsys.serving.reranking import rerank, similarity_vectors
-from recsys.storage import local_path
+from recsys.storage import local_path, verify
 
 _MARGIN = 20  # further items asked of the index, for those that have expired
 
@@ -49,6 +48,7 @@ class BundleRecommender:
         self._users = {user: row for row, user in enumerate(bundle.dataset.users.ids.tolist())}
         self._places = {item: row for row, item in enumerate(bundle.dataset.items.ids.tolist())}
         self._exact = ExactIndex(bundle.towers.item_vectors)
+        self._scorer = RequestScorer(bundle.towers.item_vectors, bundle.blend)
         self._reasons = Reasons(bundle.dataset, bundle.towers.item_vectors)
         self._settings = settings or RerankConfig()
 
@@ -56,9 +56,14 @@ class BundleRecommender:
     def open(cls, bundle: str, index: str, settings: RerankConfig | None = None) -> Self:
         """Open a published bundle and index; raise StorageError when they do not belong together."""
         loaded = load_bundle(bundle)
-        forest, ids, _ = load_index(local_path(index))
+        verify(index)
+        forest, ids, about = load_index(local_path(index))
         if not np.array_equal(ids, loaded.dataset.items.ids):
             raise StorageError(f"the index {index} has other items than the bundle {bundle}; export it again")
+        if about.vectors != vectors_digest(loaded.towers.item_vectors):
+            raise StorageError(
+                f"the index {index} was built from other vectors than the bundle's {bundle}; export it again"
+            )
         return cls(loaded, forest, settings)
 
     @property
@@ -96,15 +101,15 @@ class BundleRecommender:
         `at` is the time of the request, by default just after what the bundle has seen; only events before it count.
         `history` adds events `(item_id, event, time)` the bundle has not seen, such as a newcomer's first ones. Items
         the user has met, disliked ones too, are left out. A label the vocabulary lacks counts as unknown.
-        `taste` [n_items] is further evidence, in standard deviations of score, that is added to the scores; then the
-        whole catalogue is searched, and the scores of the list are such sums.
+        `taste` [n_items] is further evidence, in standard deviations of score, that is added to the scores. Scores of a
+        request with taste, or without a positive event, are such sums over the whole catalogue.
         """
         if k < 1:
             raise ValueError(f"k must be at least 1; got {k}")
         second = int(at.timestamp()) if at else self.last_second() + 1
         row = self._users.get(user_id) if user_id is not None else None
         asker = asker_of(self._bundle.dataset, row, self._places, demographics, history, second)
-        rows, scores = self._listed(asker, self._query(asker, second, device), k, second, taste)
+        rows, scores = self._listed(asker, self._requests(asker, second, device, taste), k, second)
         items = self._bundle.dataset.items
         return [
             Recommendation(
@@ -118,71 +123,54 @@ class BundleRecommender:
         ]
 
     def _listed(
-        self,
-        asker: Asker,
-        vector: NDArray[np.float32],
-        k: int,
-        second: int,
-        taste: NDArray[np.float64] | None,
+        self, asker: Asker, requests: Requests, k: int, second: int
     ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
         """Return k rows and their scores, re-ranked if so configured; re-ranking leaves scores as they were."""
         settings = self._settings
         n = max(k, settings.n_candidates) if settings.active else k
-        blend = self._bundle.blend
-        if taste is not None:
-            rows, scores = self._with_taste(asker, vector, taste, n, second)
-        elif blend is not None:
-            rows, scores = self._blended(blend, asker, vector, n, second)
-        else:
-            rows, scores = self._choose(vector, n, asker.seen, second)
+        rows, scores = self._retrieved(asker, requests, n, second)
         if not settings.active:
             return rows, scores
         places = rerank(settings, rows, scores, self._similarity[rows], self._log_popularity[rows], k)
         return rows[places], scores[places]
 
-    def _blended(
-        self, blend: FittedBlend, asker: Asker, vector: NDArray[np.float32], n: int, second: int
+    def _retrieved(
+        self, asker: Asker, requests: Requests, n: int, second: int
     ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
-        """Rank the catalogue, or where it is large what the index finds and what other evidence ranks first."""
-        n_items, settings = self._index.n_items, blend.blend.settings
-        evidence = blend.evidence(Profiles.of_one(asker.positives, n_items))[0]
-        if n_items <= settings.full_max_items:
-            return self._best(np.arange(n_items), self._sum(blend, vector, evidence), asker, n, second)
-        asked = settings.n_retrieved + n + len(asker.seen) + _MARGIN
-        found, _ = self._index.query(vector, asked)
-        head = np.argpartition(-evidence, min(asked, n_items) - 1)[:asked]
-        rows = np.union1d(found[0][found[0] >= 0], head)
-        return self._best(rows, self._sum(blend, vector, evidence, rows), asker, n, second)
+        """Rank the catalogue, or where it is large what the index finds and what other evidence ranks first.
 
-    def _sum(
-        self,
-        blend: FittedBlend,
-        vector: NDArray[np.float32],
-        evidence: NDArray[np.float32],
-        rows: NDArray[np.integer] | slice = slice(None),
-    ) -> NDArray[np.float32]:
-        towers = self._bundle.towers.item_vectors[rows] @ vector[0]
-        return np.asarray(blend.tower_coefficient * towers + evidence[rows], np.float32)
+        When too few of those may be listed, the catalogue is ranked after all.
+        """
+        blend, n_items = self._bundle.blend, self._index.n_items
+        whole = self._scorer.needs_catalogue(requests)
+        if blend is None and not whole:
+            return self._choose(requests.queries, n, asker.seen, second)
+        if not whole and blend is not None and n_items > blend.blend.settings.full_max_items:
+            asked = min(blend.blend.settings.n_retrieved + n + len(asker.seen) + _MARGIN, n_items)
+            found, _ = self._index.query(requests.queries, asked)
+            head = np.argpartition(-blend.evidence(requests.profiles)[0], asked - 1)[:asked]
+            rows, scores = self._best(np.union1d(found[0][found[0] >= 0], head), requests, asker, n, second)
+            if len(rows) == n:
+                return rows, scores
+        return self._best(None, requests, asker, n, second)
 
     def _best(
-        self, rows: NDArray[np.integer], scores: NDArray[np.floating], asker: Asker, n: int, second: int
+        self, rows: NDArray[np.integer] | None, requests: Requests, asker: Asker, n: int, second: int
     ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
+        scores = self._scorer.scores(requests, rows)[0]
         order = np.argsort(-scores, kind="stable")
-        ranked = rows[order].astype(np.int32)
+        ranked = (order if rows is None else rows[order]).astype(np.int32)
         kept = self._allowed(ranked, asker.seen, second)
         return ranked[kept][:n], scores[order][kept][:n]
 
-    def _with_taste(
-        self, asker: Asker, vector: NDArray[np.float32], taste: NDArray[np.float64], n: int, second: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
-        if taste.shape != (self._index.n_items,):
-            raise ValueError(f"taste must have shape ({self._index.n_items},); got {taste.shape}")
-        blend, n_items = self._bundle.blend, self._index.n_items
-        scores = self._bundle.towers.item_vectors @ vector[0]
-        if blend is not None:
-            scores = self._sum(blend, vector, blend.evidence(Profiles.of_one(asker.positives, n_items))[0])
-        total = standardised(scores.astype(np.float64)) + taste
-        return self._best(np.arange(n_items), total, asker, n, second)
+    def _requests(self, asker: Asker, second: int, device: str | None, taste: NDArray[np.float64] | None) -> Requests:
+        profiles = Profiles.of_one(asker.positives, self._index.n_items)
+        return Requests(
+            self._query(asker, second, device),
+            profiles,
+            asker.dataset.users.demographics,
+            None if taste is None else np.asarray(taste)[None, :],
+        )
 
     @cached_property
     def _similarity(self) -> NDArray[np.float32]:
@@ -206,8 +194,7 @@ class BundleRecommender:
 
     def _allowed(self, rows: NDArray[np.int32], seen: NDArray[np.int32], second: int) -> NDArray[np.bool_]:
         items = self._bundle.dataset.items
-        expires = items.expires_at[rows]
-        there = (items.published_at[rows] <= second) & ((expires == 0) | (expires > second))
+        there = available_at(items.published_at[rows], items.expires_at[rows], second)
         result: NDArray[np.bool_] = (rows >= 0) & there & ~np.isin(rows, seen)
         return result
 
@@ -225,7 +212,7 @@ class BundleRecommender:
                 history_gaps=np.zeros((1, length), np.int32),
                 user=dataset.users.vocab,
                 demographics=dataset.users.demographics,
-                context=context_of(seconds, codes),
+                context=context_of(seconds, codes, timed=dataset.spec.timed),
             )
         return towers.query_vectors(dataset, towers.history_vectors, rows, ends, seconds, codes)
 

@@ -82,3 +82,27 @@ def test_a_main_metric_that_is_not_computed_is_refused() -> None:
 def test_backtest_settings_that_contradict_each_other_are_named(settings, message):
     with pytest.raises(ValidationError, match=message):
         BacktestConfig(**settings)
+
+
+def test_the_registered_model_is_named_after_the_deployment_unless_it_is_written() -> None:
+    assert Config(name="news").registered_model == "two_tower-news"
+    assert Config(name="news", registered_model="shared").registered_model == "shared"
+
+
+def test_a_run_that_overrides_the_name_gets_another_model_and_a_written_one_stays() -> None:
+    for written, expected in ((Config(name="news"), "two_tower-trial"), (Config(registered_model="own"), "own")):
+        unset = written.model_dump(mode="json", exclude_unset=True)
+        assert Config.model_validate({**unset, "name": "trial"}).registered_model == expected
+
+
+def test_names_that_mlflow_refuses_become_models_of_their_own() -> None:
+    names = [Config(name=name).registered_model for name in ("a/b", "a:b", "a-b", "a b", "Ärger & Co. (neu)")]
+    assert len(set(names)) == 5
+    assert all(not set("/:@ '&(") & set(name) for name in names)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", "a@b", "a'b"])
+def test_a_written_model_name_that_no_address_can_hold_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "c.toml").write_text(f'registered_model = "{name}"')
+    with pytest.raises(ConfigError, match=f"registered_model must not contain {name[1]}, .*; got .*{name}"):
+        load_config(tmp_path / "c.toml")

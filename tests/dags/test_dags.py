@@ -36,6 +36,11 @@ def test_every_dag_has_a_run_book(parsed: dict[str, Any]) -> None:
         assert "**By hand.**" in dag["doc"]
 
 
+def test_the_run_book_of_the_data_says_that_validating_alone_reads_no_source(parsed: dict[str, Any]) -> None:
+    doc = " ".join(parsed["dags"]["recsys_data"]["doc"].split())
+    assert "clear `ingest` with *Downstream*: `validate` alone does not read the source" in doc
+
+
 def test_every_param_is_typed_and_described(parsed: dict[str, Any]) -> None:
     for dag in parsed["dags"].values():
         assert dag["params"] and all(dag["params"].values()) and all(dag["described"])
@@ -55,15 +60,16 @@ def test_every_task_is_tried_three_times_under_the_policy(parsed: dict[str, Any]
             assert task["policy"]
 
 
-def test_training_evaluates_and_indexes_side_by_side(parsed: dict[str, Any]) -> None:
+def test_training_judges_and_trains_again_side_by_side(parsed: dict[str, Any]) -> None:
     tasks = parsed["dags"]["recsys_training"]["tasks"]
     assert {name: task["upstream"] for name, task in tasks.items()} == {
         "select": [],
         "build_features": ["select"],
         "train": ["build_features", "select"],
         "evaluate": ["train"],
-        "export_index": ["train"],
-        "register": ["evaluate", "export_index", "train"],
+        "refit": ["train"],
+        "export_index": ["refit"],
+        "register": ["evaluate", "export_index", "refit", "train"],
         "promote": ["register"],
     }
 

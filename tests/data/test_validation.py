@@ -1,5 +1,6 @@
 import math
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from recsys.data import validate_partitions
 from recsys.data.ingest import ingest_range
 from recsys.data.snapshots import read_table, select_snapshots
 from recsys.errors import DataError, StorageError, ValidationFailedError
-from recsys.storage import current, join, verify
+from recsys.storage import current, join, publish, read_manifest, verify
 from tests.data.conftest import DAY, LiteralSource, event, item, moment, user
 
 Build = Callable[..., Config]
@@ -85,9 +86,13 @@ def test_bad_users_and_items_go_to_quarantine(configured: Build) -> None:
 def test_events_of_a_user_who_is_not_in_users_go_to_quarantine(configured: Build, world: LiteralSource) -> None:
     config = configured(validation=LOOSE)
     staged = ingest_range(config, world, DAY, moment(1, 0))
-    path = Path(staged[0]["staged"]) / "users.parquet"
-    lost = pl.read_parquet(path)["user_id"][0]
-    pl.read_parquet(path).filter(pl.col("user_id") != lost).write_parquet(path)
+    before = Path(staged[0]["staged"])
+    users = pl.read_parquet(before / "users.parquet")
+    lost = users["user_id"][0]
+    with publish(join(config.storage, "staging", "2026-01-01"), read_manifest(str(before)).info) as folder:
+        for table in ("interactions", "items"):
+            shutil.copyfile(before / f"{table}.parquet", folder.path / f"{table}.parquet")
+        users.filter(pl.col("user_id") != lost).write_parquet(folder.path / "users.parquet")
     validate_partitions(config, staged)
     assert set(quarantine(config)["reason"]) == {"interactions.user_known"}
     assert set(quarantine(config)["user_id"]) == {lost}
@@ -142,6 +147,82 @@ def test_a_good_rerun_empties_the_quarantine(configured: Build) -> None:
     config = configured(validation=LOOSE)
     validated(config, LiteralSource([*good(8), event(90, event="stare")], [user("u0")], [item("i0")]))
     assert quarantine(config).height == 1
+    validated(config, LiteralSource(good(8), [user("u0")], [item("i0")]))
+    assert quarantine(config).height == 0
+
+
+def test_an_older_task_cleared_after_a_correction_leaves_the_correction_in_force(configured: Build) -> None:
+    config = configured(validation=LOOSE)
+    users, items = [user("u0")], [item("i0")]
+    wrong = ingest_range(config, LiteralSource(good(8), users, items), DAY, moment(1, 0))
+    validate_partitions(config, wrong)
+    corrected = validated(config, LiteralSource(good(5), users, items))
+    again = validate_partitions(config, wrong)
+    assert again["rows"]["interactions"] == 5
+    assert again["snapshots"] == corrected["snapshots"]
+    assert current(join(config.storage, "snapshots", "2026-01-01")) == corrected["snapshots"][0]["snapshot"]
+    assert (again["newer"], corrected["newer"]) == (["2026-01-01"], [])
+
+
+def test_a_failed_task_cleared_after_the_source_was_mended_and_loaded_again_passes(configured: Build) -> None:
+    config = configured(validation={"max_bad_fraction": 0.1})
+    users, items = [user("u0")], [item("i0")]
+    bad = [event(n, event="stare") for n in (90, 91)]
+    broken = ingest_range(config, LiteralSource([*good(8), *bad], users, items), DAY, moment(1, 0))
+    for _ in range(2):  # clearing it alone reads no source
+        with pytest.raises(
+            ValidationFailedError, match="mend the source or its mapping and load it again, from ingest"
+        ):
+            validate_partitions(config, broken)
+    ingest_range(config, LiteralSource(good(8), users, items), DAY, moment(1, 0))
+    assert validate_partitions(config, broken)["rows"]["interactions"] == 8
+    assert quarantine(config).height == 0
+
+
+def test_a_task_cleared_after_the_root_moved_reads_what_is_staged_there(configured: Build, tmp_path: Path) -> None:
+    config = configured(validation=LOOSE)
+    staged = ingest_range(config, LiteralSource(good(8), [user("u0")], [item("i0")]), DAY, moment(1, 0))
+    Path(config.storage).rename(tmp_path / "restored")
+    moved = configured(validation=LOOSE, storage=str(tmp_path / "restored"))
+    assert validate_partitions(moved, staged)["rows"]["interactions"] == 8
+    assert not Path(config.storage).exists()
+
+
+def test_a_damaged_or_missing_staging_says_to_load_again(configured: Build) -> None:
+    config = configured(validation=LOOSE)
+    source = LiteralSource(good(8), [user("u0")], [item("i0")])
+    staged = ingest_range(config, source, DAY, moment(1, 0))
+    path = Path(staged[0]["staged"], "items.parquet")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StorageError, match=r"items.parquet is missing or changed"):
+        validate_partitions(config, staged)
+    assert validated(config, source)["rows"]["interactions"] == 8  # loading it again repairs it
+    shutil.rmtree(join(config.storage, "staging"))
+    with pytest.raises(StorageError, match="nothing is staged for 2026-01-01.*load it again, from ingest"):
+        validate_partitions(config, staged)
+
+
+def test_a_snapshot_damaged_in_any_way_is_repaired_by_loading_its_day_again(configured: Build) -> None:
+    config = configured(validation=LOOSE)
+    source = LiteralSource([*good(8), event(90, event="stare")], [user("u0")], [item("i0")])
+    before = validated(config, source)["snapshots"][0]["snapshot"]
+    base = Path(config.storage, "snapshots", "2026-01-01")
+    for spoil in (
+        lambda: Path(before, "interactions.parquet").write_bytes(b"x"),
+        lambda: Path(before, "MANIFEST.json").unlink(),
+        lambda: (base / "CURRENT.json").write_text("{}"),
+        lambda: Path(config.storage, "quarantine", "2026-01-01", "CURRENT.json").write_text("{}"),
+    ):
+        spoil()
+        assert validated(config, source)["snapshots"][0]["snapshot"] == before
+        assert select_snapshots(config).snapshots == (before,)
+        assert quarantine(config).height == 1
+
+
+def test_a_damaged_pointer_of_the_quarantine_hides_no_earlier_rows(configured: Build) -> None:
+    config = configured(validation=LOOSE)
+    validated(config, LiteralSource([*good(8), event(90, event="stare")], [user("u0")], [item("i0")]))
+    Path(config.storage, "quarantine", "2026-01-01", "CURRENT.json").write_text("")
     validated(config, LiteralSource(good(8), [user("u0")], [item("i0")]))
     assert quarantine(config).height == 0
 

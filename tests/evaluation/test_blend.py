@@ -93,6 +93,16 @@ def test_a_part_must_pay_for_itself():
     assert chosen(world, 50.0) == {"two_tower": 1.0}
 
 
+def test_a_weight_ends_in_the_middle_of_those_that_are_as_good():
+    # The relevant item, 0, comes first from a weight of 1 on (a tie there goes to the first item), where the ascent ends.
+    parts = {"two_tower": np.array([0.0, 1.0, 0.5]), "item_item": np.array([1.0, 0.0, 0.0])}
+    hits = np.tile([True, False, False], (50, 1))
+    same = {name: np.tile(np.float32(part), (50, 1)) for name, part in parts.items()}
+    world = Contest(same, np.ones_like(hits), hits, np.ones(50, np.int64))
+    # Of the weights 1/8, 1/4, .. 8 that are compared, 1, 2, 4 and 8 are as good: their geometric mean is 2^1.5.
+    assert chosen(world) == {"two_tower": 1.0, "item_item": pytest.approx(2**1.5)}
+
+
 def test_item_item_evidence_stays_a_little_unless_validation_is_against_it():
     neutral, harmful = contest(two_tower=2.0, item_item=1.0), contest(two_tower=2.0, item_item=-8.0)
     assert chosen(neutral, 50.0, 0.25) == {"two_tower": 1.0, "item_item": 0.25}

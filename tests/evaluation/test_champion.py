@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from recsys import schema
 from recsys.config import Config, DemoSource
 from recsys.data.demo import DemoWorld
-from recsys.evaluation import evaluate, evaluate_champion, evaluate_recommender, measured_users
+from recsys.evaluation import ServedModel, evaluate, evaluate_champion, evaluate_recommender, measured_users
 from recsys.features import Dataset, ItemArrays, frames_to_dataset
-from recsys.scoring import Blend, Popularity, recommendable_items
+from recsys.scoring import Blend, FittedBlend, Popularity, recommendable_items
 
 CONFIG = Config()
 
@@ -54,13 +54,17 @@ def datasets() -> tuple[Dataset, Dataset]:
     return old, frames_to_dataset(CONFIG.features, frames[0], users, frames[2])
 
 
+def served(dataset: Dataset, towers: _ByCategory, blend: FittedBlend | None = None) -> ServedModel:
+    return ServedModel(dataset.spec, dataset.text_model, dataset.items.ids.tolist(), towers, blend)
+
+
 def test_an_older_champion_is_measured_on_the_new_catalogue_through_its_own_spec(
     datasets: tuple[Dataset, Dataset],
 ) -> None:
     old, new = datasets
     assert len(new.items.ids) > len(old.items.ids)
     report = evaluate(CONFIG, new, _ByCategory(new))
-    champion = evaluate_champion(CONFIG, new, old.spec, old.text_model, _ByCategory(old))
+    champion = evaluate_champion(CONFIG, new, served(old, _ByCategory(old)))
     assert champion.per_user.shape == report.per_user["two_tower"].shape
     assert champion.metrics["ndcg_at_10"] > 2 * report.metrics["random"]["ndcg_at_10"]
 
@@ -68,28 +72,36 @@ def test_an_older_champion_is_measured_on_the_new_catalogue_through_its_own_spec
 def test_a_champion_of_the_same_day_scores_what_the_model_scores(datasets: tuple[Dataset, Dataset]) -> None:
     _, new = datasets
     towers = _ByCategory(new)
-    champion = evaluate_champion(CONFIG, new, new.spec, new.text_model, towers)
+    champion = evaluate_champion(CONFIG, new, served(new, towers))
     assert champion.per_user.tolist() == evaluate(CONFIG, new, towers).per_user["two_tower"].tolist()
 
 
-def test_a_served_blend_counts_with_what_it_knew_when_it_was_fitted(datasets: tuple[Dataset, Dataset]) -> None:
+BLEND = Blend(
+    weights={"two_tower": 1e-9, "popularity": 1.0},
+    scales={"two_tower": 1.0, "popularity": 1.0},
+    validation={},
+    n_users=1,
+    ease_l2=1.0,
+    recent_days=1,
+    settings=CONFIG.blend,
+)
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_served_blend_counts_with_what_it_knew_when_it_was_fitted(
+    datasets: tuple[Dataset, Dataset], before: int
+) -> None:
     _, new = datasets
-    blend = Blend(
-        weights={"two_tower": 1e-9, "popularity": 1.0},
-        scales={"two_tower": 1.0, "popularity": 1.0},
-        validation={},
-        n_users=1,
-        ease_l2=1.0,
-        recent_days=1,
-        settings=CONFIG.blend,
-    )
-    towers = _ByCategory(new)
+    champion = served(new, _ByCategory(new), FittedBlend.fit(BLEND, new, before))
     recommendable = recommendable_items(new, 2)
-    for before, blend_split in ((1, 1), (2, 2), (2, None)):
-        asked = evaluate_champion(
-            CONFIG, new, new.spec, new.text_model, towers, blend=blend, blend_split=blend_split
-        ).per_user
-        users = measured_users(CONFIG, new)
-        by_popularity = Popularity(new, recommendable, before)
-        expected = evaluate_recommender(CONFIG, new, by_popularity, users, recommendable).per_user
-        assert asked.tolist() == expected.tolist()
+    by_popularity = Popularity(new, recommendable, before)
+    expected = evaluate_recommender(CONFIG, new, by_popularity, measured_users(CONFIG, new), recommendable).per_user
+    assert evaluate_champion(CONFIG, new, champion).per_user.tolist() == expected.tolist()
+
+
+def test_a_served_blend_follows_its_items_into_another_catalogue(datasets: tuple[Dataset, Dataset]) -> None:
+    old, new = datasets
+    fitted = FittedBlend.fit(BLEND, old, 3)
+    mapped = fitted.mapped(old.items.ids.tolist(), new.items.ids.tolist()).components["popularity"]
+    own = dict(zip(old.items.ids.tolist(), np.asarray(fitted.components["popularity"]).tolist(), strict=True))
+    assert [own.get(item, 0.0) for item in new.items.ids.tolist()] == np.asarray(mapped).tolist()

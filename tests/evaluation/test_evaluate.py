@@ -1,5 +1,6 @@
 import importlib
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from recsys.config import Config, EvaluationConfig
 from recsys.errors import RecsysError
 from recsys.evaluation import (
+    ServedModel,
     embedding_projection,
     evaluate,
     evaluate_champion,
@@ -119,9 +121,10 @@ def test_an_older_champion_is_measured_on_the_same_users(
     )
     towers = oracle(world)
     encoded = towers.item_vectors
-    towers.item_vectors = np.zeros((2, 6), np.float32)  # the champion's own catalogue was smaller
+    towers.item_vectors = towers.history_vectors = encoded[:2]  # the champion's own catalogue was smaller
     towers.encode_items = lambda items: (encoded, encoded)
-    result = evaluate_champion(CONFIG, world, None, None, towers)  # type: ignore[arg-type]
+    served = ServedModel(SimpleNamespace(history_since=""), None, world.items.ids[:2].tolist(), towers)  # type: ignore[arg-type]
+    result = evaluate_champion(CONFIG, world, served)
     assert result.name == "champion"
     assert result.per_user == pytest.approx(np.ones(5))
 

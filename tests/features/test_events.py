@@ -73,7 +73,8 @@ def test_one_meeting_a_day_is_kept_at_its_strongest(build: Build) -> None:
     assert [EVENT_KINDS[kind - 1] for kind in dataset.events.kind] == ["like", "view", "click", "click", "click"]
     hours = (dataset.events.timestamp - dataset.events.timestamp[0]) / 3600 + 2
     assert hours.tolist() == [2, 31, 60, 101, 201]
-    assert dataset.spec.info == {"n_read": 10, "n_ignored": 0, "n_merged": 5, "n_events": 5}
+    counts = {"n_read": 10, "n_ignored": 0, "n_merged": 5, "n_events": 5}
+    assert dataset.spec.info.items() >= counts.items()
 
 
 def test_days_end_at_midnight_utc(build: Build) -> None:

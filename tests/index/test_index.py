@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from recsys.config import IndexConfig
 from recsys.errors import ConfigError, GateError, StorageError
-from recsys.index import AnnoyIndex, ExactIndex, export_index, load_index
+from recsys.index import AnnoyIndex, ExactIndex, export_index, load_index, vectors_digest
+from recsys.index.export import recall_of
 
 DIM = 16
 CONFIG = IndexConfig()
@@ -94,7 +95,7 @@ def test_equal_input_writes_equal_files(tmp_path: Path) -> None:
 
 def test_unreachable_recall_is_refused_with_value_and_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recsys.index.export.recall_of", lambda *_: 0.5)
-    with pytest.raises(GateError, match=r"recall@10 against exact search is 0\.5000, below 0\.98"):
+    with pytest.raises(GateError, match=r"recall against exact search at 10 items is 0\.5000 at worst, below 0\.98"):
         _export(10, tmp_path)
 
 
@@ -129,3 +130,20 @@ def test_missing_annoy_says_what_to_install(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(builtins, "__import__", without_annoy)
     with pytest.raises(ConfigError, match=r"C\+\+ compiler"):
         AnnoyIndex.build(_vectors(3, 1), tmp_path / "items.annoy", 5, 0)
+
+
+def test_recall_is_gated_at_every_depth_that_serving_asks_for(tmp_path: Path) -> None:
+    items, queries = _vectors(3000, 1), _vectors(40, 2)
+    about = export_index(CONFIG, _ids(3000), items, queries, tmp_path, ks=(100, 600))
+    index, _, _ = load_index(tmp_path)
+    for depth in (100, 600):
+        exact, found = ExactIndex(items).query(queries, depth)[1], index.query(queries, depth)[1]
+        assert recall_of(found, exact) >= CONFIG.min_recall
+    assert about.recall_k == 100
+
+
+def test_an_index_names_the_vectors_it_was_built_from(tmp_path: Path) -> None:
+    items = _vectors(50, 1)
+    about = export_index(CONFIG, _ids(50), items, _vectors(5, 2), tmp_path)
+    assert about.vectors == vectors_digest(items)
+    assert about.vectors != vectors_digest(items[::-1])

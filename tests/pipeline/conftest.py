@@ -33,6 +33,7 @@ class World:
     features: Json
     trained: Json
     evaluated: Json
+    refitted: Json
     index: Json
     registered: Json
     promoted: Json
@@ -67,7 +68,8 @@ def challenge(config: Config, features: str, dataset: str) -> Json:
     """Train, evaluate, export and register what `config` describes."""
     trained = pipeline.train(config, features, dataset)
     evaluated = pipeline.evaluate(config, trained)
-    return pipeline.register(config, trained, evaluated, pipeline.export_index(config, trained))
+    refitted = pipeline.refit(config, trained)
+    return pipeline.register(config, trained, evaluated, refitted, pipeline.export_index(config, refitted))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -89,10 +91,11 @@ def world(tmp_path_factory: pytest.TempPathFactory, no_server: None) -> World:
     features = pipeline.build_features(config, chosen["dataset"])
     trained = pipeline.train(config, features["features"], chosen["dataset"])
     evaluated = pipeline.evaluate(config, trained)
-    index = pipeline.export_index(config, trained)
-    registered = pipeline.register(config, trained, evaluated, index)
+    refitted = pipeline.refit(config, trained)
+    index = pipeline.export_index(config, refitted)
+    registered = pipeline.register(config, trained, evaluated, refitted, index)
     promoted = pipeline.promote(config, registered)
-    return World(config, staged, validated, chosen, features, trained, evaluated, index, registered, promoted)
+    return World(config, staged, validated, chosen, features, trained, evaluated, refitted, index, registered, promoted)
 
 
 @pytest.fixture

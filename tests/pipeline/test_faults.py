@@ -15,7 +15,7 @@ from recsys.config import Config, TuningConfig
 from recsys.errors import RegistryError, StorageError
 from recsys.registry.runs import connect
 from recsys.registry.versions import version_with
-from recsys.serving import read_champion, write_champion
+from recsys.serving import Champion, read_champion, write_champion
 from recsys.storage import current, join, verify
 from tests.pipeline.conftest import DEMO, World, challenge, configured
 
@@ -103,11 +103,35 @@ def test_the_same_run_twice_trains_and_registers_once(world: World, capsys: pyte
     assert pipeline.train(config, world.features["features"], world.chosen["dataset"]) == world.trained
     assert "epoch" not in capsys.readouterr().out
     assert pipeline.evaluate(config, world.trained) == world.evaluated
-    assert pipeline.export_index(config, world.trained) == world.index
-    again = pipeline.register(config, world.trained, world.evaluated, world.index)
+    assert pipeline.refit(config, world.trained) == world.refitted
+    assert pipeline.export_index(config, world.refitted) == world.index
+    again = pipeline.register(config, world.trained, world.evaluated, world.refitted, world.index)
     assert again == world.registered
     assert pipeline.promote(config, again)["version"] == world.registered["version"]
     assert len(connect(config).search_runs(["1"])) == n_runs
+
+
+def test_what_a_stage_published_is_made_again_when_it_is_damaged(world: World) -> None:
+    config, features, dataset = world.config, world.features["features"], world.chosen["dataset"]
+
+    def spoil(uri: str) -> None:
+        largest = max((path for path in Path(uri).rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+        largest.write_bytes(largest.read_bytes()[:-1])
+
+    for uri, stage in (
+        (features, lambda: pipeline.build_features(config, dataset)["features"]),
+        (world.evaluated["evaluation"], lambda: pipeline.evaluate(config, world.trained)["evaluation"]),
+        (world.index["index"], lambda: pipeline.export_index(config, world.refitted)["index"]),
+        (world.registered["bundle"],
+         lambda: pipeline.register(config, world.trained, world.evaluated, world.refitted, world.index)["bundle"]),
+    ):  # fmt: skip
+        spoil(uri)
+        assert stage() == uri
+        verify(uri)
+    small = config.model_copy(update={"model": config.model.model_copy(update={"seed": 77, "epochs": 1})})
+    towers = pipeline.train(small, features, dataset)["towers"]
+    spoil(towers)
+    verify(pipeline.train(small, features, dataset)["towers"])
 
 
 def test_two_runs_at_once_publish_what_one_would(world: World, tmp_path: Path, start_process: Start) -> None:
@@ -142,12 +166,14 @@ def test_without_mlflow_training_is_kept_and_a_retry_only_logs(
     client = connect(config)
     assert (len(client.search_runs(["1"])), len(client.search_model_versions())) == before
 
-    registered = challenge(config, features, dataset)
+    trained = pipeline.train(config, features, dataset)
     assert "epoch" not in capsys.readouterr().out
+    evaluated, refitted = pipeline.evaluate(config, trained), pipeline.refit(config, trained)
+    handed_over = trained, evaluated, refitted, pipeline.export_index(config, refitted)
+    registered = pipeline.register(config, *handed_over)
     assert len(client.search_runs(["1"])) == before[0] + 1
     assert len(client.search_model_versions()) == before[1] + 1
-    again = pipeline.register(config, registered, pipeline.evaluate(config, registered), registered)
-    assert again["version"] == registered["version"]
+    assert pipeline.register(config, *handed_over)["version"] == registered["version"]
     assert Path(world.config.storage, "serving", "champion.json").read_bytes() == champion
 
 
@@ -156,7 +182,7 @@ def test_a_promotion_killed_before_the_pointer_moves_serves_the_old_champion_and
 ) -> None:
     pointer = Path(world.config.storage, "serving", "champion.json")
     before = pointer.read_bytes()
-    lenient = world.config.promotion.model_copy(update={"tolerance": 1.0})
+    lenient = world.config.promotion.model_copy(update={"margin": -1.0, "min_users": 2, "min_slice_users": 10_000})
     model = world.config.model.model_copy(update={"seed": 79})
     config = world.config.model_copy(update={"model": model, "promotion": lenient})
     registered = challenge(config, world.features["features"], world.chosen["dataset"])
@@ -182,8 +208,9 @@ def test_a_promotion_killed_before_the_pointer_moves_serves_the_old_champion_and
 
 
 def test_a_full_disk_never_leaves_half_a_champion(world: World, tmp_path: Path) -> None:
-    old = read_champion(world.config.storage)
-    assert old is not None
+    served = read_champion(world.config.storage)
+    assert served is not None
+    old = Champion.of_record(str(tmp_path), served.to_record(world.config.storage))
     write_champion(str(tmp_path), old)
     pointer = tmp_path / "serving" / "champion.json"
     before = pointer.read_bytes()

@@ -77,3 +77,9 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
         thread.join()
     assert len(read_ledger(str(tmp_path))) == 20
     assert all(json.loads(line) for line in _lines(tmp_path))
+
+
+def test_a_ledger_in_remote_storage_grows_and_is_read_back() -> None:
+    for version in ("1", "2"):
+        record_decision("memory://ledger/state", {"version": version})
+    assert [record["version"] for record in read_ledger("memory://ledger/state")] == ["1", "2"]

@@ -10,6 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 from recsys.config import Config
 from recsys.errors import RegistryError
 from recsys.registry.runs import connect, log_evaluation, log_training, resumed_run, run_url, tracked_run
+from recsys.registry.tuned import TunedSettings, adopt, tuned_settings
 from recsys.registry.versions import (
     CHALLENGER,
     CHAMPION,
@@ -84,6 +85,42 @@ def test_a_second_try_adds_to_the_same_run_even_when_a_setting_moved(config: Con
     with resumed_run(config, first):
         active = mlflow.active_run()
         assert active is not None and active.info.run_id == first
+
+
+def test_deployments_that_share_a_server_and_an_experiment_share_no_run(config: Config) -> None:
+    other = config.model_copy(update={"name": 'it\'s "another"'})
+    runs = []
+    for each in (config, other, config, other):
+        with tracked_run(each, "shared", "run", {}) as run_id:
+            runs.append(run_id)
+    assert runs[0] == runs[2] != runs[1] == runs[3]
+
+
+@pytest.mark.usefixtures("_light_model")
+def test_deployments_that_share_a_server_share_no_version_alias_or_tuned_settings(config: Config) -> None:
+    storage = config.storage
+    config, other = Config(storage=storage, name="one"), Config(storage=storage, name="another/one")
+    tuned = TunedSettings(
+        study="s", trial=1, run_id="r", settings={"dim": 8}, metric="m", value=1.0, baseline=None, data="d"
+    )
+    adopt(config, tuned)
+    make_champion(config, _register(config, "same key"))
+    assert version_with(other, CHAMPION) is None and tuned_settings(other) is None
+    with pytest.raises(RegistryError, match="no version 1 of two_tower-another-one-"):
+        version_tags(other, "1")
+    _register(other, "same key")
+    assert _of(version_with(other, CHALLENGER)) == "1"
+    assert tuned_settings(config) == tuned
+
+
+@pytest.mark.usefixtures("_light_model")
+def test_a_version_names_its_files_relative_to_the_root(config: Config) -> None:
+    bundle, index = (f"{config.storage}/{name}/k/d" for name in ("bundles", "indexes"))
+    with tracked_run(config, "relative", "run", {}) as run_id:
+        version = register_version(config, run_id, "relative", bundle, index, {})
+    tags = version_tags(config, version)
+    assert (tags["recsys.bundle"], tags["recsys.index"]) == ("bundles/k/d", "indexes/k/d")
+    assert config.storage not in str(tags)
 
 
 @pytest.mark.usefixtures("_light_model")

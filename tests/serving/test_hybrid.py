@@ -1,6 +1,7 @@
 """What was evaluated is what is served: a bundle with a blend returns the hybrid's lists."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,13 @@ from recsys.config import BlendConfig
 from recsys.features import Heldout
 from recsys.registry import load_bundle, write_bundle
 from recsys.scoring import Blend, FittedBlend, HybridRecommender, recommendable_items
-from recsys.serving import BundleRecommender, check_parity
+from recsys.serving import BundleRecommender, NewcomerRecommender, check_parity
 from recsys.storage import publish
 
 K = 10
 
 
-def blend_of(**settings: Any) -> Blend:
+def blend_of(taste_weight: float = 0.0, **settings: Any) -> Blend:
     weights = {"two_tower": 1.0, "item_item": 0.7, "covisitation": 0.4, "popularity": 0.2, "recent_popularity": 0.1}
     scales = {"two_tower": 3.0, "item_item": 0.1, "covisitation": 0.2, "popularity": 1.0, "recent_popularity": 1.0}
     return Blend(
@@ -28,6 +29,7 @@ def blend_of(**settings: Any) -> Blend:
         ease_l2=5.0,
         recent_days=7,
         settings=BlendConfig(**settings),
+        taste_weight=taste_weight,
     )
 
 
@@ -125,3 +127,48 @@ def test_taste_is_added_to_the_blend(place: Any, served: str) -> None:
     assert [e.item_id for e in plain] == [e.item_id for e in recommender.recommend(None, K)]
     taste[20] = 100.0
     assert recommender.recommend(None, K, taste=taste)[0].item_id == str(place.dataset.items.ids[20])
+
+
+def test_a_newcomer_is_served_what_is_judged_wherever_the_request_comes_from(place: Any) -> None:
+    uri = publish_bundle(place, "taste", taste_weight=0.5)
+    recommender, bundle = BundleRecommender.open(uri, place.index), load_bundle(uri)
+    assert bundle.blend is not None and bundle.blend.taste is not None
+    dataset, second = place.dataset, recommender.last_second() + 1
+    users = everybody(dataset, second)
+    nobody = csr_matrix(users.seen.shape, dtype=bool)
+    new = replace(users, seen=nobody, history_end=dataset.events.offsets[:-1])
+    there = recommendable_items(dataset, 2) & (np.asarray(dataset.items.published_at) <= second)
+    judged, scores = HybridRecommender(dataset, bundle.towers, there, bundle.blend).ranked(new, K)
+    newcomers = NewcomerRecommender(recommender)
+    for user, column in enumerate(dataset.users.demographics[:3, 0].tolist()):
+        about = {"age": dataset.spec.demographic_vocabs["age"][column - 1]} if column else {}
+        about |= {
+            name: vocabulary[code - 1]
+            for (name, vocabulary), code in zip(
+                dataset.spec.demographic_vocabs.items(), dataset.users.demographics[user].tolist(), strict=True
+            )
+            if code
+        }
+        for listed in (recommender.recommend(None, K, about), newcomers.recommend((), K, about)):
+            assert [each.item_id for each in listed] == dataset.items.ids[judged[user]].tolist()
+            assert [each.score for each in listed] == pytest.approx(scores[user].tolist(), abs=1e-4)
+
+
+def test_a_newcomer_of_known_demographics_is_shown_what_people_alike_turn_to(place: Any) -> None:
+    uri = publish_bundle(place, "taste-alone", taste_weight=1e6)
+    recommender = BundleRecommender.open(uri, place.index)
+    first = {age: recommender.recommend(None, 5, {"age": age}) for age in ("18-24", "25-34")}
+    assert {int(each.item_id[1:]) % 3 for each in first["18-24"]} == {0}
+    assert {int(each.item_id[1:]) % 3 for each in first["25-34"]} == {1}
+    history = [(first["18-24"][0].item_id, "view", datetime(2026, 1, 1, tzinfo=UTC))]
+    told = [each.item_id for each in recommender.recommend(None, 5, {"age": "18-24"}, history=history)]
+    assert history[0][0] not in told
+
+
+def test_a_large_catalogue_is_ranked_whole_where_too_little_was_retrieved(place: Any) -> None:
+    uri = publish_bundle(place, "scarce", full_max_items=10, n_retrieved=1)
+    recommender = BundleRecommender.open(uri, place.index)
+    n_items = len(place.dataset.items.ids)
+    user = recommender.busiest_user()
+    whole = recommender.recommend(user, n_items)
+    assert len(whole) == len(BundleRecommender.open(publish_bundle(place, "all"), place.index).recommend(user, n_items))

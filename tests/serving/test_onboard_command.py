@@ -12,9 +12,10 @@ from tests.serving.conftest import Place
 @pytest.fixture
 def settings(place: Place, tmp_path: Path) -> Path:
     words = dict.fromkeys(set(Champion.model_fields) - {"previous"}, "x")
-    write_champion(str(tmp_path), Champion(**{**words, "bundle": place.bundle, "index": place.index}))
+    root = place.config.storage
+    write_champion(root, Champion(**{**words, "bundle": place.bundle, "index": place.index, "quality": 1.0}))
     path = tmp_path / "site.toml"
-    path.write_text(f'storage = "{tmp_path}"\n[onboarding]\nn_pool = 20\nmin_familiarity = 0.0\n', encoding="utf-8")
+    path.write_text(f'storage = "{root}"\n[onboarding]\nn_pool = 20\nmin_familiarity = 0.0\n', encoding="utf-8")
     return path
 
 

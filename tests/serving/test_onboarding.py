@@ -1,5 +1,4 @@
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import product
 
 import numpy as np
@@ -227,14 +226,3 @@ def test_own_events_are_likes_unless_an_answer_says_otherwise(onboarding: Onboar
     liked, disliked = (onboarding.liked([("i001", answer)]) for answer in ("like", "dislike"))  # type: ignore[list-item]
     np.testing.assert_array_equal(onboarding.liked(events=["i001", "unheard-of"]), liked)
     np.testing.assert_array_equal(onboarding.liked([("i001", "dislike")], events=["i001"]), disliked)
-
-
-def test_a_newcomer_of_known_demographics_is_shown_what_people_alike_turn_to(place: Place) -> None:
-    config = CONFIG.model_copy(update={"prior_weight": 1e6})
-    newcomers = NewcomerRecommender(BundleRecommender.open(place.bundle, place.index), config)
-    first = {age: newcomers.recommend((), 5, {"age": age}) for age in ("18-24", "25-34")}
-    assert {int(each.item_id[1:]) % 3 for each in first["18-24"]} == {0}
-    assert {int(each.item_id[1:]) % 3 for each in first["25-34"]} == {1}
-    history = [(first["18-24"][0].item_id, "view", datetime(2026, 1, 1, tzinfo=UTC))]
-    told = [each.item_id for each in newcomers.recommend((), 5, {"age": "18-24"}, history)]
-    assert history[0][0] not in told

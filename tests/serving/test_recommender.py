@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from recsys.config import IndexConfig
 from recsys.errors import DataError, StorageError
 from recsys.index import ExactIndex, export_index
 from recsys.registry import load_bundle
 from recsys.serving import BundleRecommender
+from recsys.storage import publish
 
 LATER = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -59,6 +61,13 @@ def test_unpublished_and_expired_items_are_left_out_at_their_time(recommender: B
     assert not {"i037", "i038"} & now
     assert "i037" in {each.item_id for each in recommender.recommend(None, 40, at=datetime(2026, 1, 1, 1, tzinfo=UTC))}
     assert "i038" in {each.item_id for each in recommender.recommend(None, 40, at=datetime(2028, 1, 1, tzinfo=UTC))}
+
+
+@pytest.mark.parametrize(("second", "there"), [(-1, True), (0, False), (1, False)])
+def test_an_item_is_gone_from_the_second_it_expires(recommender: BundleRecommender, second: int, there: bool) -> None:
+    expires = datetime(2026, 1, 2, tzinfo=UTC)
+    listed = {each.item_id for each in recommender.recommend(None, 40, at=expires + timedelta(seconds=second))}
+    assert ("i037" in listed) is there
 
 
 def test_k_beyond_the_catalogue_gives_what_there_is(recommender: BundleRecommender) -> None:
@@ -119,8 +128,20 @@ def test_events_after_the_asked_time_are_not_known_yet(place: Any, recommender: 
     assert _seen(place, "u001") & {each.item_id for each in recommender.recommend("u001", 40, at=long_ago)}
 
 
-def test_index_of_another_bundle_is_refused(place: Any, tmp_path: Path) -> None:
-    ids = np.array(["x", "y"])
-    export_index(IndexConfig(), ids, np.eye(2, 8, dtype=np.float32), np.eye(2, 8, dtype=np.float32), tmp_path)
+def _index(folder: Path, ids: NDArray[np.str_], vectors: NDArray[np.float32]) -> str:
+    with publish(str(folder)) as index:
+        export_index(IndexConfig(), ids, vectors, vectors[:2], index.path)
+    return index.uri
+
+
+def test_index_of_other_items_is_refused(place: Any, tmp_path: Path) -> None:
+    index = _index(tmp_path, np.array(["x", "y"]), np.eye(2, 8, dtype=np.float32))
     with pytest.raises(StorageError, match="other items"):
-        BundleRecommender.open(place.bundle, str(tmp_path))
+        BundleRecommender.open(place.bundle, index)
+
+
+def test_index_of_another_run_with_the_same_items_is_refused(place: Any, tmp_path: Path) -> None:
+    ids = place.dataset.items.ids
+    index = _index(tmp_path, ids, np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32))
+    with pytest.raises(StorageError, match="built from other vectors"):
+        BundleRecommender.open(place.bundle, index)

@@ -16,7 +16,7 @@ import pyarrow.parquet
 
 from recsys.config import FilesSource, TableMapping
 from recsys.data.sources.mapping import Readability, conform, identified
-from recsys.data.sources.source import arrived, of_interval, whole_days
+from recsys.data.sources.source import DATED, arrived, at_no_time, of_interval, untimed_day, whole_days
 from recsys.errors import ConfigError, SourceError
 from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
 
@@ -33,6 +33,7 @@ class FilesReader:
             "users": settings.users,
             "items": settings.items,
         }
+        self._untimed = settings.interactions.timestamps == "none"
 
     @cached_property
     def _spans(self) -> dict[str, tuple[datetime, datetime]]:
@@ -47,6 +48,8 @@ class FilesReader:
 
     @cached_property
     def _interval(self) -> tuple[datetime, datetime]:
+        if self._untimed:
+            return untimed_day(batch[column].max() for table, column in DATED.items() for _, batch in self._read(table))
         first = min((low for low, _ in self._spans.values()), default=None)
         last = max((high for _, high in self._spans.values()), default=None)
         return whole_days(first, last, self._tables["interactions"].uri)
@@ -68,10 +71,11 @@ class FilesReader:
     def interactions(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """Yield events of `[start, end)`; files that hold none of them are not read again."""
         first = self._interval[0]
-        spans = self._spans.items()
-        elsewhere = {path for path, (low, high) in spans if low >= end or high < start} if start > first else set()
+        spans = self._spans.items() if start > first else ()
+        elsewhere = {path for path, (low, high) in spans if low >= end or high < start}
         for _, batch in self._read("interactions", elsewhere):
-            yield identified(of_interval(batch, start, end, first))
+            events = identified(of_interval(batch, start, end, first))
+            yield at_no_time(events, self._interval[1]) if self._untimed else events
 
     def _read(self, table: TableName, without: Collection[str] = ()) -> Iterator[tuple[str, pl.DataFrame]]:
         mapping = self._tables[table]

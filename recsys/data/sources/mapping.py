@@ -19,12 +19,20 @@ def check_columns(found: list[str], mapping: TableMapping, table: TableName, whe
             f"source.{table} maps {', '.join(stray)}, which {table} does not have; use one of {', '.join(contract)}"
         )
     given = set(mapping.columns) | set(mapping.constants) | (set(found) - set(mapping.columns.values()))
-    for name in [*REQUIRED_COLUMNS[table], *mapping.columns, *mapping.extra]:
+    untimed = mapping.timestamps == "none"
+    if untimed and TIMESTAMP in found and TIMESTAMP not in mapping.ignore:
+        raise SourceError(
+            f'{where} has a column {TIMESTAMP!r}, but source.{table}.timestamps is "none"; leave that setting out, or '
+            f"list the column in source.{table}.ignore"
+        )
+    required = [name for name in REQUIRED_COLUMNS[table] if not (untimed and name == TIMESTAMP)]
+    for name in [*required, *mapping.columns, *mapping.extra]:
         source = mapping.columns.get(name, name)
         if name not in given or (name not in mapping.constants and source not in found):
             raise SourceError(
                 f"{where} lacks the column {source!r} for {table}.{name}; found {', '.join(found)}. "
                 f'Map it: source.{table}.columns = {{ {name} = "..." }}'
+                + (f', or say that there are no times: source.{table}.timestamps = "none"' if name == TIMESTAMP else "")
             )
     known = {*mapping.columns.values(), *mapping.extra, *mapping.ignore, *contract}
     unknown = [name for name in found if name not in known]
@@ -88,6 +96,8 @@ def identified(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _given(raw: pl.DataFrame, name: str, mapping: TableMapping) -> pl.Series:
+    if name == TIMESTAMP and mapping.timestamps == "none":
+        return pl.Series(name, [None] * len(raw), dtype=pl.Null)
     if name in mapping.constants:
         return pl.Series(name, [mapping.constants[name]] * len(raw))
     source = mapping.columns.get(name, name)

@@ -1,13 +1,16 @@
 """What every source offers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, time, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 import polars as pl
 
 from recsys.errors import SourceError
-from recsys.schema import TIMESTAMP
+from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
+
+DATED: Final[dict[TableName, str]] = {"users": SIGNED_UP_AT, "items": PUBLISHED_AT}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Source(Protocol):
@@ -29,7 +32,10 @@ class Source(Protocol):
         ...
 
     def interactions(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
-        """Yield events of `[start, end)`; those without a readable timestamp come with the first day."""
+        """Yield events of `[start, end)`; those without a readable timestamp come with the first day.
+
+        Where the source has no times at all, every event has the last second of its one day.
+        """
         ...
 
 
@@ -43,6 +49,21 @@ def of_interval(events: pl.DataFrame, start: datetime, end: datetime, first: dat
     """Return the events that belong to `[start, end)` by the protocol's rule."""
     inside = (pl.col(TIMESTAMP) >= start) & (pl.col(TIMESTAMP) < end)
     return events.filter(inside | pl.col(TIMESTAMP).is_null() if start <= first else inside)
+
+
+def untimed_day(dates: Iterable[object]) -> tuple[datetime, datetime]:
+    """Return the day that events without times count as of: the last on which a user or an item came.
+
+    By its end all of them have come. Without a known date it is 1 January 1970.
+    """
+    last = max((date for date in dates if isinstance(date, datetime)), default=_EPOCH)
+    return whole_days(last, last, "")
+
+
+def at_no_time(events: pl.DataFrame, end: datetime) -> pl.DataFrame:
+    """Give events without times the last second before `end`, one for all."""
+    moment = pl.lit(end - timedelta(seconds=1)).cast(events.schema[TIMESTAMP])
+    return events.with_columns(moment.alias(TIMESTAMP))
 
 
 def whole_days(first: datetime | None, last: datetime | None, where: str) -> tuple[datetime, datetime]:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.config import SqlSource, TableMapping
 from recsys.data.sources.mapping import Readability, conform, identified
-from recsys.data.sources.source import arrived, of_interval, whole_days
+from recsys.data.sources.source import DATED, arrived, at_no_time, of_interval, untimed_day, whole_days
 from recsys.errors import ConfigError, SourceError
 from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
 
@@ -30,6 +30,7 @@ class SqlReader:
             "users": settings.users,
             "items": settings.items,
         }
+        self._untimed = settings.interactions.timestamps == "none"
 
     @cached_property
     def _engine(self) -> sqlalchemy.Engine:
@@ -43,6 +44,8 @@ class SqlReader:
 
     @cached_property
     def _interval(self) -> tuple[datetime, datetime]:
+        if self._untimed:
+            return untimed_day(batch[column].max() for table, column in DATED.items() for batch in self._read(table))
         times = [(batch[TIMESTAMP].min(), batch[TIMESTAMP].max()) for batch in self._read("interactions")]
         known = [time for pair in times for time in pair if isinstance(time, datetime)]
         return whole_days(min(known, default=None), max(known, default=None), "the interactions query")
@@ -65,7 +68,8 @@ class SqlReader:
         """Yield events of `[start, end)`."""
         first = self._interval[0]
         for batch in self._read("interactions"):
-            yield identified(of_interval(batch, start, end, first))
+            events = identified(of_interval(batch, start, end, first))
+            yield at_no_time(events, self._interval[1]) if self._untimed else events
 
     def _read(self, table: TableName) -> Iterator[pl.DataFrame]:
         mapping, where = self._tables[table], f"the {table} query"

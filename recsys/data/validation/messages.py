@@ -17,7 +17,10 @@ def failure_message(
     """
     rule, observed = max(problems, key=lambda problem: problem[0].name.endswith("_bad_fraction"))
     rows = f"bad rows: {quarantine}; " if quarantine else ""
-    links = f"the snapshot is unchanged; {rows}data docs: {docs}"
+    links = (
+        f"the snapshot is unchanged; {rows}data docs: {docs}; mend the source or its mapping and load it again, from "
+        "ingest: validating alone reads what is staged already"
+    )
     for table in TABLES:
         if rule.name == f"{table}_bad_fraction":
             return f"{_bad_rows(staged, table, observed, validation)}; {links}"

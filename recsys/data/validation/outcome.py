@@ -11,7 +11,7 @@ from recsys.config import Config
 from recsys.data.tables import TableWriter, read_pieces
 from recsys.data.validation.staged import Staged
 from recsys.schema import INTERACTIONS, ITEMS, PRIVATE_USERS, REASON, TABLES, TableName
-from recsys.storage import current, join, publish
+from recsys.storage import join, list_names, publish
 
 _SCHEMAS: dict[TableName, dict[str, pl.DataType]] = {
     "interactions": INTERACTIONS,
@@ -23,7 +23,7 @@ _SCHEMAS: dict[TableName, dict[str, pl.DataType]] = {
 def publish_quarantine(config: Config, staged: Staged) -> str | None:
     """Publish the partition's bad rows with the column `reason`; None when it has none and never had any."""
     base = join(config.storage, "quarantine", staged.name)
-    if not staged.bad and current(base) is None:
+    if not staged.bad and not list_names(base):
         return None
     with publish(base, {"partition": staged.name}) as folder:
         for table in TABLES:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from pydantic import JsonValue
 
 from recsys.data.tables import n_rows
 from recsys.data.validation.rules import Context, first_rows
+from recsys.errors import StorageError
 from recsys.schema import EVENT, EVENT_ID, ITEM_ID, TABLES, TIMESTAMP, USER_ID, TableName
-from recsys.storage import local_path, read_manifest
+from recsys.storage import current, join, local_path, verify
 
 
 @dataclass
@@ -24,17 +26,28 @@ class Staged:
     start: datetime
     end: datetime
     counts: dict[str, int]
+    info: dict[str, JsonValue]
+    is_newer: bool = False
+    """Whether it was loaded after the run whose partition is validated."""
     bad: dict[TableName, dict[str, list[np.ndarray]]] = field(default_factory=dict)
     newest: datetime | None = None
 
     @classmethod
-    def of(cls, partition: dict[str, Any]) -> "Staged":  # Any: JSON
-        """Read what ingestion returned for a partition."""
-        start, end = (datetime.fromisoformat(partition[edge]) for edge in ("start", "end"))
-        return cls(partition["partition"], partition["staged"], start, end, dict(partition.get("counts", {})))
+    def of(cls, root: str, partition: dict[str, Any]) -> "Staged":  # Any: JSON
+        """Read what is staged for a partition now: a later load takes the place of what ingestion once returned.
+
+        Raises StorageError when nothing is staged any more or a file is not what was written.
+        """
+        name = str(partition["partition"])
+        uri = current(join(root, "staging", name))
+        if uri is None:
+            raise StorageError(f"nothing is staged for {name} below {root}; load it again, from ingest")
+        info = verify(uri).info
+        start, end = (datetime.fromisoformat(str(info[edge])) for edge in ("start", "end"))
+        is_newer = not str(partition["staged"]).endswith(uri.rsplit("/", 1)[-1])
+        return cls(name, uri, start, end, dict(info["counts"]), info, is_newer)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        self.info = read_manifest(self.uri).info
         self.folder: Path = local_path(self.uri)
         self._context: Context | None = None
         self._first: dict[TableName, pl.Series] = {}
@@ -55,6 +68,8 @@ class Staged:
 
     def first(self, table: TableName) -> pl.Series:
         """Tell for each row of the table whether it is the first of its kind in the whole partition."""
+        if table == "interactions" and self.info.get("time") == "unknown":
+            return pl.repeat(True, self.rows[table], eager=True)  # without times one event twice may be two
         if table not in self._first:
             keys = [EVENT_ID, USER_ID, ITEM_ID, EVENT, TIMESTAMP] if table == "interactions" else [_key(table)]
             self._first[table] = first_rows(pl.scan_parquet(self.path(table)).select(keys), table)

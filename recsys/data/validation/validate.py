@@ -20,15 +20,17 @@ from recsys.schema import EVENT, TABLES, TIMESTAMP, TableName
 
 
 def validate_partitions(config: Config, partitions: list[dict[str, Any]]) -> dict[str, JsonValue]:  # Any: JSON
-    """Validate what ingestion returned and publish one snapshot per partition, in the order given.
+    """Validate what is staged for the partitions ingestion returned; publish one snapshot each, in the order given.
 
+    What a later run has staged for a partition meanwhile counts, not what is handed: an older task that is cleared
+    never brings back what was corrected. `newer` names these partitions.
     Data docs are built whatever happens. Raises ValidationFailedError at the first partition past a threshold, naming
     table, expectation, observed and allowed value: earlier partitions are published, this one and later ones are not.
     An empty partition among others gives an empty snapshot; a run without any event fails.
     """
     if not partitions:
         raise ValidationFailedError("nothing to validate: ingestion returned no partition; check start and end")
-    staged = [Staged.of(partition) for partition in partitions]
+    staged = [Staged.of(config.storage, partition) for partition in partitions]
     run = _Run(config, staged)
     try:
         published = list(run.publish_all())
@@ -40,6 +42,7 @@ def validate_partitions(config: Config, partitions: list[dict[str, Any]]) -> dic
         "data_docs": docs_address(config, run.name),
         "quarantined": sum(len(one.bad_positions(table)) for one in staged for table in TABLES),
         "rows": rows,
+        "newer": [one.name for one in staged if one.is_newer],
     }
 
 
