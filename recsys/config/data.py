@@ -46,6 +46,8 @@ class FeaturesConfig(Frozen):
             "share": 2.0,
             "save": 2.0,
             "rating": 1.0,
+            "add_to_cart": 2.0,
+            "purchase": 3.0,
         }
     )
     watch_ratio_weight: float = Field(
