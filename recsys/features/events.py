@@ -7,6 +7,7 @@ import narwhals as nw
 import polars as pl
 
 from recsys.config import FeaturesConfig
+from recsys.data import unknown_words
 from recsys.errors import DataError
 from recsys.schema import DEVICE, DURATION_S, EVENT, EVENT_ID, EVENT_KINDS, ITEM_ID, TIMESTAMP, USER_ID, VALUE, WEIGHT
 
@@ -28,9 +29,10 @@ def evidence(
     Of the columns that are not used here, those named in `also` stay. `items` tell durations, which
     `watch_ratio_weight` needs.
     """
-    kinds = interactions[EVENT].unique().to_list()
-    if unknown := [kind for kind in kinds if kind not in EVENT_KINDS]:
-        raise DataError(f"events must be one of {EVENT_KINDS}; got {sorted(map(str, unknown))}: validate first")
+    if n_none := interactions[EVENT].null_count():
+        raise DataError(f"{n_none} of {len(interactions)} events have no kind (None): validate first")
+    if unknown := unknown_words(interactions[EVENT]):
+        raise DataError(f"of {len(interactions)} {unknown}")
     used = interactions.select(*USED, *also)
     if config.watch_ratio_weight and items is not None and DURATION_S in items.columns:
         used = with_watched_share(used, items)
