@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,7 +22,7 @@ def _told(problem: "ErrorDetails", root: type[BaseModel]) -> str:
     models, path = _walk(problem["loc"], root)
     where, got, message = ".".join(path) or "config", problem["input"], problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        return f"{where}: there is no such setting{_meant(path[-1], models, root)}"
+        return f"{where}: there is no such setting{_meant(path[-1], isinstance(got, dict), models, root)}"
     if problem["type"] == "union_tag_not_found":
         return f"{where}.kind is missing; set it to one of {', '.join(str(_tag(model)) for model in models)}"
     # Text may be an address with a password in it; a choice that does not exist is none.
@@ -64,13 +64,19 @@ def _tag(model: type[BaseModel]) -> object:
     return kind.default if kind else None
 
 
-def _meant(name: str, models: list[type[BaseModel]], root: type[BaseModel]) -> str:
-    known = list(dict.fromkeys(field for model in models for field in model.model_fields))
+def _meant(name: str, is_table: bool, models: list[type[BaseModel]], root: type[BaseModel]) -> str:
+    fields = {field: info.annotation for model in models for field, info in model.model_fields.items()}
+    known = list(fields)
+    alike = [field for field, annotation in fields.items() if _takes_a_table(annotation) == is_table]
     if elsewhere := [place for place in _places(root) if place.rsplit(".", 1)[-1] == name]:
         return f"; did you mean {' or '.join(elsewhere[:3])}?"
-    if close := get_close_matches(name, known, 1, _ALIKE):
+    if close := get_close_matches(name, alike, 1, _ALIKE) or get_close_matches(name, known, 1, _ALIKE):
         return f"; did you mean {close[0]}?"
     return f"; there are {', '.join(sorted(known))}"
+
+
+def _takes_a_table(annotation: Any) -> bool:  # Any: a type as pydantic keeps it
+    return get_origin(annotation) is dict or any(True for _ in _models(annotation))
 
 
 def _places(model: type[BaseModel], above: str = "") -> Iterator[str]:
