@@ -107,7 +107,7 @@ class TableMapping(Frozen):
             raise ValueError("columns must name three different columns for user_id, item_id and event")
         if self.flags and (EVENT in self.columns or EVENT in self.constants or self.events):
             raise ValueError(f"flags say which rows are which events; leave {EVENT} out of columns, constants, events")
-        if not self.flags and "otherwise" in self.model_fields_set:
+        if not self.flags and self.otherwise != "impression":
             raise ValueError("otherwise is the event of a row in which no flag is set; set flags, or leave it out")
         return self
 
@@ -128,7 +128,7 @@ class _Tables(Frozen):
         foreign = _FILE_SETTINGS if isinstance(self, SqlSource) else ("query",)
         reads = "from a database" if isinstance(self, SqlSource) else "files"
         for name in ("interactions", "users", "items"):
-            given = getattr(self, name).model_fields_set
+            given = {each for each, value in getattr(self, name) if value != TableMapping.model_fields[each].get_default()}
             if found := [each for each in foreign if each in given]:
                 raise ValueError(f"{name}.{found[0]} has no effect in a source that reads {reads}; leave it out")
             if name != "interactions" and (found := [each for each in _EVENT_SETTINGS if each in given]):
