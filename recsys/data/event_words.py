@@ -33,7 +33,7 @@ def likely_kind(word: str) -> EventKind | None:
     >>> likely_kind("addToCart"), likely_kind("Transactions"), likely_kind("logout")
     ('add_to_cart', 'purchase', None)
     """
-    folded = re.sub("[^a-z]", "", word.lower())
+    folded = re.sub("[^a-z]", "", re.sub("^(is|has|was)(?=[_ A-Z])", "", word).lower())
     close = get_close_matches(folded, list(_KINDS), 1, 0.85) if folded else []
     return _KINDS[close[0]] if close else None
 
