@@ -18,6 +18,7 @@ from recsys.features.events import POSITIVE, USED, by_meeting, evidence, in_time
 from recsys.features.spec import FeatureSpec, encode
 from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, check_split, cutoffs_of, with_split
 from recsys.features.text import TextModel
+from recsys.features.values import by_value
 from recsys.schema import ITEM_ID, ITEMS, PRIVATE_USERS, USER_ID
 from recsys.storage import current, digest_of, exists, is_local, join, local_path, publish, verify
 
@@ -70,6 +71,7 @@ def frames_to_dataset(
     meetings: pl.DataFrame = by_meeting(with_rows(weighed, users, items))
     chosen = cutoffs or cutoffs_of(strongest(meetings).filter(POSITIVE), config)
     events = _per_split(meetings, chosen)
+    events = by_value(events, config)
     check_split(events, POSITIVE, validated=cutoffs is None or cutoffs[0] != cutoffs[1])
     info: dict[str, JsonValue] = {
         "n_read": len(interactions),

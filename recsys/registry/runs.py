@@ -20,12 +20,16 @@ from recsys.errors import RegistryError
 from recsys.storage import is_local, join, local_path
 
 RUN_KEY = "recsys.run_key"
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # a bar for every file fills terminals and task logs
+}
 
 
 def connect(config: Config) -> mlflow.MlflowClient:
     """Point MLflow at `MLFLOW_TRACKING_URI`, or at a SQLite file under the storage root."""
-    for name, value in _PATIENCE.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         mlflow.set_tracking_uri(uri)
