@@ -128,7 +128,9 @@ class _Tables(Frozen):
         foreign = _FILE_SETTINGS if isinstance(self, SqlSource) else ("query",)
         reads = "from a database" if isinstance(self, SqlSource) else "files"
         for name in ("interactions", "users", "items"):
-            given = {each for each, value in getattr(self, name) if value != TableMapping.model_fields[each].get_default()}
+            given = {
+                each for each, value in getattr(self, name) if value != TableMapping.model_fields[each].get_default()
+            }
             if found := [each for each in foreign if each in given]:
                 raise ValueError(f"{name}.{found[0]} has no effect in a source that reads {reads}; leave it out")
             if name != "interactions" and (found := [each for each in _EVENT_SETTINGS if each in given]):

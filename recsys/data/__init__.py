@@ -13,16 +13,18 @@ from recsys.data.event_words import unknown_words
 from recsys.data.ingest import PrivacyDoor, ingest_partition, ingest_range
 from recsys.data.privacy import PseudonymKey, load_key, pseudonymise
 from recsys.data.snapshots import DatasetRef, read_table, select_snapshots
-from recsys.data.sources import Source, open_source
+from recsys.data.sources import Source, draft, name_of, open_source
 
 __all__ = [
     "DatasetRef",
     "PrivacyDoor",
     "PseudonymKey",
     "Source",
+    "draft",
     "ingest_partition",
     "ingest_range",
     "load_key",
+    "name_of",
     "open_source",
     "pseudonymise",
     "read_consented",

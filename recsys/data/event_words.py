@@ -20,9 +20,7 @@ _WORDS: Final[dict[EventKind, str]] = {
     "add_to_cart": "addtocart cart addcart basket addtobasket addedtocart carted",
     "purchase": "purchased buy bought order ordered transaction checkout conversion pay payment sale",
 }
-_KINDS: Final = {
-    re.sub("[^a-z]", "", word): kind for kind, words in _WORDS.items() for word in (kind, *words.split())
-}
+_KINDS: Final = {re.sub("[^a-z]", "", word): kind for kind, words in _WORDS.items() for word in (kind, *words.split())}
 _MOST: Final = 10  # words that are told; more than twice as many are no kinds of events
 _LIKE_AN_ID: Final = re.compile(r".{41,}|.*@.*|.*\d{4}.*|[0-9a-f-]{12,}", re.DOTALL)
 

@@ -22,8 +22,7 @@ STEAM = (
 )
 ANIME = "user_id,anime_id,rating\n1,20,-1\n1,24,8\n3,20,10\n"
 BOOKS = (
-    '"User-ID";"ISBN";"Book-Rating"\n"276725";"034545104X";"0"\n"276726";"0155061224";"5"\n'
-    '"276729";"052165615X";"3"\n'
+    '"User-ID";"ISBN";"Book-Rating"\n"276725";"034545104X";"0"\n"276726";"0155061224";"5"\n"276729";"052165615X";"3"\n'
 ).encode("latin-1")
 BOOK_TITLES = (
     '"ISBN";"Book-Title";"Book-Author";"Image-URL-S"\n'
@@ -175,7 +174,9 @@ def test_events_of_flags_keep_their_ids_in_another_order_of_rows(read) -> None:
 
 def test_events_of_flags_are_named_after_the_rows_own_id(read) -> None:
     rows = read(
-        {"log.csv": "event_id,user_id,item_id,timestamp,clicked,hated\na,u,i,2026-01-01,Yes,0\nb,u,i,2026-01-01,no,1.0\n"},
+        {
+            "log.csv": "event_id,user_id,item_id,timestamp,clicked,hated\na,u,i,2026-01-01,Yes,0\nb,u,i,2026-01-01,no,1.0\n"
+        },
         '[source.interactions]\nuri = "FOLDER/log.csv"\nflags = { click = "clicked", dislike = "hated" }\n',
     )
     assert rows["event_id"].to_list() == ["a:click", "b:dislike"]
@@ -183,7 +184,9 @@ def test_events_of_flags_are_named_after_the_rows_own_id(read) -> None:
 
 def test_rows_whose_event_is_to_be_ignored_are_left_out_and_unknown_words_stay(read) -> None:
     rows = read(
-        {"log.csv": "user_id,item_id,timestamp,event\nu,i,2026-01-01,LogOut\nu,i,2026-01-01, Click\nu,i,2026-01-01,Stare\n"},
+        {
+            "log.csv": "user_id,item_id,timestamp,event\nu,i,2026-01-01,LogOut\nu,i,2026-01-01, Click\nu,i,2026-01-01,Stare\n"
+        },
         '[source.interactions]\nuri = "FOLDER/log.csv"\nevents = { logout = "ignore" }\n',
     )
     assert rows["event"].to_list() == ["click", "Stare"]
@@ -200,7 +203,9 @@ def test_the_same_words_are_mapped_in_a_database(tmp_path: Path, monkeypatch: py
     engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/x.db")
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text("CREATE TABLE e (user_id, item_id, event, timestamp, value)"))
-        connection.execute(sqlalchemy.text("INSERT INTO e VALUES (1, 2, 'Buy', '2026-01-01', -1), (1, 3, 'CLICK', '2026-01-01', 2)"))
+        connection.execute(
+            sqlalchemy.text("INSERT INTO e VALUES (1, 2, 'Buy', '2026-01-01', -1), (1, 3, 'CLICK', '2026-01-01', 2)")
+        )
     engine.dispose()
     monkeypatch.setenv("SHOP", f"sqlite:///{tmp_path}/x.db")
     table = {"query": "SELECT * FROM e", "events": {"buy": "purchase"}, "missing": {"value": [-1]}}

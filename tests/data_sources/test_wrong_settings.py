@@ -102,7 +102,9 @@ def test_a_setting_that_resembles_none_is_told_with_those_there_are(refused) -> 
 
 
 def test_every_wrong_setting_is_told_at_once(refused) -> None:
-    said = refused('[source]\nkind="files"\n[source.interactions]\nuri="e"\nseparator="::"\nencoding="utf-99"\n[source.items]\nformat="xls"')
+    said = refused(
+        '[source]\nkind="files"\n[source.interactions]\nuri="e"\nseparator="::"\nencoding="utf-99"\n[source.items]\nformat="xls"'
+    )
     assert all(word in said for word in ("separator", "utf-99", "xls"))
 
 
@@ -127,7 +129,8 @@ def _interval(tmp_path: Path, files: dict[str, str], **tables: dict[str, object]
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     mappings = {
-        name: TableMapping.model_validate({"uri": f"{tmp_path}/{name}.csv", **mapping}) for name, mapping in tables.items()
+        name: TableMapping.model_validate({"uri": f"{tmp_path}/{name}.csv", **mapping})
+        for name, mapping in tables.items()
     }
     with pytest.raises(SourceError) as error:
         open_source(Config(source=FilesSource(**mappings))).interval()

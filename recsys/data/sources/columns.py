@@ -10,7 +10,7 @@ from recsys.config import TableMapping
 from recsys.errors import SourceError
 from recsys.schema import EVENT, REQUIRED_COLUMNS, TABLE_SCHEMAS, TableName
 
-_VALUE: Final = re.compile(r"[+-]?\d[\d.,:/T +-]*Z?|[0-9a-f]{8}-[0-9a-f-]{27}|\S+@\S+", re.IGNORECASE)
+LIKE_A_VALUE: Final = re.compile(r"[+-]?\d[\d.,:/T +-]*Z?|[0-9a-f]{8}-[0-9a-f-]{27}|\S+@\S+", re.IGNORECASE)
 _ALIKE: Final = 0.6  # difflib's usual ratio from which two names are thought to be one misspelt
 
 
@@ -32,7 +32,7 @@ def column_problems(found: list[str], mapping: TableMapping, table: TableName, w
         )
     unused = [name for name in found if not _is_declared(name, mapping, contract)]
     lacking = dict(_lacking(found, mapping, table))
-    if lacking and mapping.header and (n_values := sum(_VALUE.fullmatch(name) is not None for name in found)):
+    if lacking and mapping.header and (n_values := sum(LIKE_A_VALUE.fullmatch(name) is not None for name in found)):
         return [  # what stands in a first row of data is told to nobody
             *problems,
             f"{where} lacks {_columns(lacking, table)}; {n_values} of the {len(found)} names in its first row look like "

@@ -56,7 +56,7 @@ class FilesReader:
         problems = []
         for table, mapping in self._tables.items():
             try:
-                if mapping.uri and (found := _columns(_open_files(mapping.uri)[0], mapping)):
+                if mapping.uri and (found := _columns(open_files(mapping.uri)[0], mapping)):
                     problems += column_problems(found, mapping, table, mapping.uri)
             except SourceError as error:
                 problems.append(str(error))
@@ -100,10 +100,10 @@ class FilesReader:
             return
         self._check_mappings()
         readability, n_rows = Readability(table, mapping.uri), 0
-        for file in _open_files(mapping.uri):
+        for file in open_files(mapping.uri):
             if file.path in without:
                 continue
-            for raw in _batches(file, mapping):
+            for raw in file_batches(file, mapping):
                 n_rows += len(raw)
                 yield file.path, conform(raw, mapping, table, file.path, readability)
         if not n_rows and not without:
@@ -112,7 +112,7 @@ class FilesReader:
             readability.check()
 
 
-def _open_files(uri: str) -> list[fsspec.core.OpenFile]:
+def open_files(uri: str) -> list[fsspec.core.OpenFile]:
     try:
         filesystem, path = fsspec.core.url_to_fs(uri)
         if not any(mark in path for mark in "*?[") and not filesystem.exists(path):
@@ -127,15 +127,15 @@ def _open_files(uri: str) -> list[fsspec.core.OpenFile]:
 
 def _columns(file: fsspec.core.OpenFile, mapping: TableMapping) -> list[str]:
     """Return the names of a file's columns; none for a file without rows."""
-    if _format(file.path, mapping) != "csv":
-        return next((batch.columns for batch in _batches(file, mapping)), [])
+    if file_format(file.path, mapping) != "csv":
+        return next((batch.columns for batch in file_batches(file, mapping)), [])
     with _readable(file, "csv"), file as stream:
         first = _first_row(stream, mapping)
     return first if mapping.header else [str(place) for place in range(len(first))]
 
 
-def _batches(file: fsspec.core.OpenFile, mapping: TableMapping) -> Iterator[pl.DataFrame]:
-    kind = _format(file.path, mapping)
+def file_batches(file: fsspec.core.OpenFile, mapping: TableMapping) -> Iterator[pl.DataFrame]:
+    kind = file_format(file.path, mapping)
     if kind != "csv" and not mapping.header:
         raise ConfigError(f"header = false is for CSV files; {file.path} is read as {kind}, whose columns have names")
     readers = {"csv": _csv, "parquet": _parquet, "jsonl": _json_lines}
@@ -155,7 +155,7 @@ def _readable(file: fsspec.core.OpenFile, kind: str) -> Iterator[None]:
         ) from None
 
 
-def _format(path: str, mapping: TableMapping) -> str:
+def file_format(path: str, mapping: TableMapping) -> str:
     if mapping.format != "auto":
         return mapping.format
     name = re.sub(r"\.(gz|bz2|xz|zst)$", "", path.lower())
@@ -163,7 +163,9 @@ def _format(path: str, mapping: TableMapping) -> str:
                          (".ndjson", "jsonl")):  # fmt: skip
         if name.endswith(ending):
             return kind
-    raise SourceError(f"cannot tell the format of {path} from its name (a folder is read as folder/*.csv); set format to csv, parquet or jsonl")
+    raise SourceError(
+        f"cannot tell the format of {path} from its name (a folder is read as folder/*.csv); set format to csv, parquet or jsonl"
+    )
 
 
 def _csv(stream: io.BufferedIOBase, mapping: TableMapping) -> Iterator[pl.DataFrame]:

@@ -87,7 +87,6 @@ class SqlReader:
             raise SourceError(f"{where} returned no rows; check it, or leave the table out")
         readability.check()
 
-
     @contextmanager
     def _result(self, table: TableName) -> Iterator[tuple[list[str], sqlalchemy.CursorResult[Any]]]:  # Any: a row
         """Run a table's query; yields the names of its columns and the rows to come."""

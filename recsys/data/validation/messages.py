@@ -52,7 +52,9 @@ def nothing_left(name: str, partitions: list[Staged]) -> str:
 def _bad_rows(staged: Staged, table: TableName, observed: float, validation: ValidationConfig) -> str:
     worst, n_bad = staged.worst(table)
     rule = next(rule for rule in row_rules(table, validation, staged.context()) if rule.name == worst)
-    words = unknown_words(pl.read_parquet(staged.path(table), columns=[EVENT])[EVENT]) if table == "interactions" else ""
+    words = (
+        unknown_words(pl.read_parquet(staged.path(table), columns=[EVENT])[EVENT]) if table == "interactions" else ""
+    )
     return (
         f"partition {staged.name}, table {table}: expectation {worst}, {expectation_name(rule)}, failed for {n_bad} of "
         f"{staged.rows[table]} rows; all expectations together {observed:.1%}, allowed "
