@@ -10,12 +10,12 @@ from recsys.schema import EVENT_KINDS, EventKind
 
 _WORDS: Final[dict[EventKind, str]] = {
     "impression": "impress shown show display exposure exposed seen serve recommended",
-    "view": "views viewed pageview detail play played watch watched stream streamed listen listened read visit pv",
+    "view": "views viewed pageview detail play played watch watched stream streamed listen listened read pv",
     "click": "clicked clicks open opened tap select selected clickout",
     "like": "liked thumbsup upvote favourite_on love heart positive",
     "dislike": "disliked thumbsdown downvote hate negative hide block skip",
     "share": "shared forward forwarded retweet repost",
-    "save": "saved favourite favorite fav bookmark bookmarked wishlist addtowishlist addtolist collect watchlater follow",
+    "save": "saved favourite favorite fav bookmark bookmarked wishlist addtowishlist addtolist watchlater follow",
     "rating": "rate rated ratings review reviewed stars",
     "add_to_cart": "addtocart cart addcart basket addtobasket addedtocart carted",
     "purchase": "purchased buy bought order ordered transaction checkout conversion pay payment sale",

@@ -18,9 +18,9 @@ def kind_rows(names: str | None) -> NDArray[np.int32]:
 
     A kind the tower does not know is read as the nearest it knows, never as padding: the event did happen.
     """
-    known = names.split(",") if names else list(_UNNAMED)
+    known: list[str] = names.split(",") if names else list(_UNNAMED)
     rows = [0]
     for kind in EVENT_KINDS:
-        read = next((each for each in (kind, _NEAREST.get(kind), _PLAINEST) if each in known), known[0])
+        read = next((each for each in (kind, _NEAREST.get(kind, kind), _PLAINEST) if each in known), known[0])
         rows.append(known.index(read) + 1)
     return np.array(rows, np.int32)

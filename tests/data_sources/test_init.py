@@ -177,3 +177,13 @@ def test_ratings_with_decimal_commas_are_guessed(tmp_path: Path) -> None:
     table = tomllib.loads((tmp_path / "my.toml").read_text())["source"]["interactions"]
     assert table["constants"] == {"event": "rating"}
     assert table["columns"] == {"user_id": "user", "item_id": "item", "value": "rating", "timestamp": "at"}
+
+
+def test_a_release_without_headers_is_guessed(init) -> None:
+    ratings = "196\t242\t3\t881250949\n186\t302\t4\t891717742\n22\t377\t1\t878887116\n"
+    source, events = init(
+        ratings, users="196|24|M\n186|53|F\n22|33|M\n", items="242|Kolya\n302|Heat\n377|Heavyweights\n"
+    )
+    assert source["interactions"]["columns"] == {"user_id": "0", "item_id": "1", "value": "2", "timestamp": "3"}
+    assert (source["users"]["columns"], source["items"]["columns"]) == ({"user_id": "0"}, {"item_id": "0"})
+    assert events.select("event", "value").rows() == [("rating", 3.0), ("rating", 4.0), ("rating", 1.0)]

@@ -35,8 +35,8 @@ def column_problems(found: list[str], mapping: TableMapping, table: TableName, w
     if lacking and mapping.header and (n_values := sum(LIKE_A_VALUE.fullmatch(name) is not None for name in found)):
         return [  # what stands in a first row of data is told to nobody
             *problems,
-            f"{where} lacks {_columns(lacking, table)}; {n_values} of the {len(found)} names in its first row look like "
-            f"values: if the file has no header row, set source.{table}.header = false and map columns by place, from 0",
+            f"{where} lacks {_columns(lacking, table)}; {n_values} of the {len(found)} names in its first row look "
+            f"like values: if it has no header row, set source.{table}.header = false and map columns by place, from 0",
         ]
     if lacking:
         example = ", ".join(f'{name} = "{_guess(source, unused)}"' for name, source in lacking.items())

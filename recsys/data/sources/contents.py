@@ -10,8 +10,8 @@ from recsys.config import TableMapping
 
 _ISO: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?\s*(Z|UTC|[+-]\d{2}:?(\d{2})?)?)?")
 _EPOCHS: Final = {10: "s", 13: "ms", 16: "us", 19: "ns"}  # digits of a moment between 2001 and 2286
-_PATTERNS: Final = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d",
-                    "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y",
+_DATES: Final = ("%d.%m.%Y", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y")
+_PATTERNS: Final = (*(f"{day}{hour}" for day in _DATES for hour in (" %H:%M:%S", " %H:%M", "")),
                     "%Y%m%dT%H%M%SZ", "%d %b %Y", "%b %d, %Y")  # fmt: skip
 _FLAGS: Final = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n"}
 _ENOUGH: Final = 0.9  # share of the cells that must look alike: a few are always broken
@@ -71,7 +71,7 @@ def _way(cells: Sequence[str], *, named: bool) -> str | None:
 
 def _reads(cell: str, pattern: str) -> bool:
     try:
-        datetime.strptime(cell, pattern)  # noqa: DTZ007  only whether it can be read
+        datetime.strptime(cell, pattern)
     except ValueError:
         return False
     return True

@@ -31,13 +31,14 @@ def kinds_of(given: pl.Series, mapping: TableMapping) -> pl.Series:
     if given.dtype.is_nested() or given.dtype == pl.Object:
         return given
     words = pl.col("value").cast(pl.String)
-    kinds = {**dict(zip(EVENT_KINDS, EVENT_KINDS, strict=True)), **mapping.events}
+    kinds: dict[str, str] = {kind: kind for kind in EVENT_KINDS}
+    kinds.update(mapping.events)
     folded = words.str.strip_chars().str.to_lowercase()
     return pl.DataFrame({"value": given}).select(folded.replace_strict(kinds, default=words))["value"]
 
 
 def as_events(rows: pl.DataFrame, raw: pl.DataFrame, mapping: TableMapping) -> pl.DataFrame:
-    """Return events in the contract's form of `rows`, which were read from `raw`: one each, or one per flag that is set.
+    """Return events in the contract's form of `rows`, read from `raw`: one each, or one per flag that is set.
 
     A row in which no flag is set gives the event `otherwise`. Each event keeps the row's other columns and the row's id
     with its kind. Rows whose event is "ignore" are left out.

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,7 @@ def draft(name: str, uris: dict[TableName, str]) -> str:
     found = {table: sample(uri) for table, uri in uris.items()}
     guesses = {table: guess(each, table) for table, each in found.items()}
     lines = [
-        "# Written by recsys init from the first rows of the files. Each line with # says why it was guessed: check it.",
+        "# Written by recsys init from the first rows of the files. A comment says why a line was guessed: check it.",
         f"name = {_text(name)}",
         f"storage = {_text(f'state/{name}')}",
         'partition = "all"            # "day" for daily loads',
@@ -62,7 +62,12 @@ def _table(found: Sample, each: Guess, table: TableName) -> Iterator[str]:
         yield from (_line(f"  {_text(source)},", _looks(found, source)) for source in ignored)
         yield "]"
     yield from (f"# {name} was not found: map it below" for name in lacking)
-    sections = {"columns": each.columns, "constants": each.constants, "flags": each.flags, "events": each.events}
+    sections: dict[str, Mapping[str, object]] = {
+        "columns": each.columns,
+        "constants": each.constants,
+        "flags": each.flags,
+        "events": each.events,
+    }
     for section, entries in sections.items():
         if entries:
             yield ""

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
+from typing import BinaryIO, cast
 
 import fsspec
 import polars as pl
@@ -113,6 +114,7 @@ class FilesReader:
 
 
 def open_files(uri: str) -> list[fsspec.core.OpenFile]:
+    """Return the files at an address or of a glob, sorted by name; raise SourceError when there is none."""
     try:
         filesystem, path = fsspec.core.url_to_fs(uri)
         if not any(mark in path for mark in "*?[") and not filesystem.exists(path):
@@ -135,6 +137,7 @@ def _columns(file: fsspec.core.OpenFile, mapping: TableMapping) -> list[str]:
 
 
 def file_batches(file: fsspec.core.OpenFile, mapping: TableMapping) -> Iterator[pl.DataFrame]:
+    """Yield a file's rows in batches, CSV cells as text; raise SourceError where it cannot be read."""
     kind = file_format(file.path, mapping)
     if kind != "csv" and not mapping.header:
         raise ConfigError(f"header = false is for CSV files; {file.path} is read as {kind}, whose columns have names")
@@ -151,11 +154,12 @@ def _readable(file: fsspec.core.OpenFile, kind: str) -> Iterator[None]:
     except _UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise SourceError(
-            f"cannot read {file.path} as {kind}: {reason}; export it again, or set format, separator, quote and encoding"
+            f"cannot read {file.path} as {kind}: {reason}; export it again, or set format, separator, quote or encoding"
         ) from None
 
 
 def file_format(path: str, mapping: TableMapping) -> str:
+    """Return csv, parquet or jsonl, as the mapping or the file's name says; raise SourceError when neither does."""
     if mapping.format != "auto":
         return mapping.format
     name = re.sub(r"\.(gz|bz2|xz|zst)$", "", path.lower())
@@ -164,7 +168,8 @@ def file_format(path: str, mapping: TableMapping) -> str:
         if name.endswith(ending):
             return kind
     raise SourceError(
-        f"cannot tell the format of {path} from its name (a folder is read as folder/*.csv); set format to csv, parquet or jsonl"
+        f"cannot tell the format of {path} from its name (a folder is read as folder/*.csv); set format to "
+        "csv, parquet or jsonl"
     )
 
 
@@ -195,15 +200,14 @@ def _csv(stream: io.BufferedIOBase, mapping: TableMapping) -> Iterator[pl.DataFr
 
 def _first_row(stream: io.BufferedIOBase, mapping: TableMapping) -> list[str]:
     """Return the cells of the first row that is not blank, and go back to the start; none for an empty file."""
-    lines = io.TextIOWrapper(stream, encoding=mapping.encoding, newline="")
+    lines = io.TextIOWrapper(cast(BinaryIO, stream), encoding=mapping.encoding, newline="")
     try:
-        quoting = csv.QUOTE_MINIMAL if mapping.quote else csv.QUOTE_NONE
         rows = csv.reader(
             lines,
             delimiter=mapping.separator,
             quotechar=mapping.quote or None,
             escapechar=mapping.escape or None,
-            quoting=quoting,
+            quoting=csv.QUOTE_MINIMAL if mapping.quote else csv.QUOTE_NONE,
         )
         row = next(filter(None, rows), [])
     finally:

@@ -14,11 +14,12 @@ from recsys.schema import EVENT, EVENT_KINDS, ITEM_ID, TABLE_SCHEMAS, TIMESTAMP,
 
 _NAMES: Final[dict[str, str]] = {
     "user_id": "user uid visitor visitorid customer customerid member memberid reader readerid account profileid",
-    "item_id": "item itemid article articleid product productid sku movie movieid video videoid anime animeid isbn book "
-    "bookid song songid track trackid game gameid content contentid asin news newsid show showid",
+    "item_id": "item itemid article articleid product productid sku movie movieid video videoid anime animeid isbn "
+    "book bookid song songid track trackid game gameid content contentid asin news newsid show showid",
     "event": "eventtype eventname action actiontype behavior behaviour behaviortype interaction activity type",
     "timestamp": "time ts at timems datetime eventtime createdat created occurredat unixtime epoch date",
-    "value": "rating score stars bookrating playtimems playtime watchtime hours playcount plays dwelltime seconds overall",
+    "value": "rating score stars bookrating playtimems playtime watchtime hours playcount plays dwelltime seconds "
+    "overall",
     "device": "devicetype platform",
     "country": "countrycode",
     "session_id": "session",
@@ -43,7 +44,7 @@ _NAMES: Final[dict[str, str]] = {
 }
 _MOMENTS: Final = (TIMESTAMP, "signed_up_at", "published_at", "expires_at")
 _NUMBERS: Final = (VALUE, "position", "propensity", "age", "duration_s")
-_NULL_WORDS: Final = {"null", "\\n", "na", "n/a", "nan", "none"}
+_NULL_WORDS: Final = {"null", "\\n", "na", "n/a", "nan"}
 _MOST_KINDS: Final = 20  # different words above which a column is no kind of event
 _RATINGS: Final = re.compile("rat(e|ing)|score|stars|overall")
 _LASTING: Final = re.compile("play|watch|dwell|hour|second|view|listen|time")
@@ -77,6 +78,9 @@ def guess(found: Sample, table: TableName) -> Guess:
     if table == "interactions":
         _by_content(result, found)
         _deeds(result, found)
+    else:
+        key = USER_ID if table == "users" else ITEM_ID
+        _first(result, found, key, lambda each: len(distinct(found.columns[each])) == len(found.columns[each]))
     if result.missing:
         result.settings["missing"], result.why["missing"] = (
             result.missing,
@@ -102,7 +106,9 @@ def _has_decimal_commas(result: Guess, found: Sample) -> bool:
 
 def _without_null_words(found: Sample, result: Guess) -> Sample:
     """Return the sample with empty cells in place of usual words for "not known", and note which there are."""
-    words = {cell for cells in found.columns.values() for cell in cells if cell.lower() in _NULL_WORDS}
+    words = {
+        cell for cells in found.columns.values() for cell in cells if cell.lower() in _NULL_WORDS or cell == "None"
+    }
     if not words:
         return found
     result.missing["*"] = sorted(words)
@@ -134,22 +140,28 @@ def _fits(name: str, cells: list[str]) -> bool:
 
 def _by_content(result: Guess, found: Sample) -> None:
     """Guess the columns every event needs by what stands in them, where their names said nothing."""
-
-    def first(name: str, fits: Callable[[str], bool]) -> None:
-        if name not in result.columns:
-            source = next((each for each in result.rest(found.names) if fits(each)), None)
-            if source is not None:
-                result.columns[name], result.why[name] = source, "by what stands in it: check"
-
-    cells = found.columns
-    first(TIMESTAMP, lambda each: are_moments(cells[each]))
-    first(
-        EVENT, lambda each: len(distinct(cells[each])) <= _MOST_KINDS and any(map(likely_kind, distinct(cells[each])))
+    cells, nameless = found.columns, all(name.isdigit() for name in found.names)
+    later = found.names[2:] if nameless else []  # where ids seldom stand: they have as many digits as old times
+    _first(result, found, TIMESTAMP, lambda each: are_moments(cells[each], named=each in later))
+    _first(
+        result, found, EVENT, lambda each: _fits(EVENT, cells[each]) and any(map(likely_kind, distinct(cells[each])))
     )
-    first(USER_ID, lambda each: not is_flag(cells[each]))
-    first(ITEM_ID, lambda each: not is_flag(cells[each]))
-    if result.settings.get("header") is False or all(name.isdigit() for name in found.names):
-        first(VALUE, lambda each: are_numbers(cells[each]) and len(distinct(cells[each])) > 1)
+    for name in (USER_ID, ITEM_ID):
+        _first(result, found, name, lambda each: not is_flag(cells[each]))
+    if nameless:
+        _first(result, found, VALUE, lambda each: are_numbers(cells[each]) and len(distinct(cells[each])) > 1)
+
+
+def _first(result: Guess, found: Sample, name: str, fits: Callable[[str], bool]) -> None:
+    source = next((each for each in result.rest(found.names) if fits(each)), None)
+    if source is not None and name not in result.columns:
+        result.columns[name], result.why[name] = source, "by what stands in it: check"
+
+
+def _are_marks(cells: list[str]) -> bool:
+    """Return whether few whole or half numbers up to 10 stand in a column, as ratings do."""
+    found = distinct(cells)
+    return len(found) <= 20 and all(float(cell.replace(",", ".")) * 2 in range(-2, 21) for cell in found)
 
 
 def _deeds(result: Guess, found: Sample) -> None:
@@ -173,7 +185,7 @@ def _deeds(result: Guess, found: Sample) -> None:
         if value and "view" not in result.flags and _LASTING.search(value.lower()):
             result.flags["view"], result.why["flags.view"] = value, "time above 0 was spent"
         return
-    if not value or not _RATINGS.search(value.lower()):
+    if not value or not (_RATINGS.search(value.lower()) or (value.isdigit() and _are_marks(found.columns[value]))):
         result.constants[EVENT] = "view"
         result.why[EVENT] = "no column tells what happened: every row counts as one view"
         return

@@ -36,10 +36,11 @@ class Sample:
 def sample(uri: str) -> Sample:
     """Read the first rows of the first file at an address; raise SourceError when there is none or no row in it."""
     file = open_files(uri)[0]
+    settings: dict[str, tuple[object, str]] = {}
     try:
-        kind, settings = file_format(file.path, TableMapping()), {}
+        kind = file_format(file.path, TableMapping())
     except SourceError:
-        kind, settings = "csv", {"format": ("csv", "the name does not tell; it is read as text")}
+        kind, settings["format"] = "csv", ("csv", "the name does not tell; it is read as text")
     if kind != "csv":
         first = next((batch.head(_ROWS) for batch in file_batches(file, TableMapping())), pl.DataFrame())
         if first.is_empty():
