@@ -219,3 +219,21 @@ def test_a_wrong_query_is_one_line(tmp_path: Path, query: str, monkeypatch: pyte
     settings = {"source": {"kind": "sql", "url_env": "SHOP", "interactions": {"query": query}}}
     with pytest.raises(SourceError, match="the interactions query"):
         open_source(Config.model_validate(settings)).interval()
+
+
+def test_the_first_error_of_a_database_names_what_is_wrong_in_every_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP", f"sqlite:///{tmp_path}/x.db")
+    queries = {
+        "interactions": "SELECT 1 AS visitor, 2 AS item_id, 3 AS event, 4 AS timestamp",
+        "users": "SELECT 1 AS user_id, 2 AS shoe",
+        "items": "SELECT * FROM nowhere",
+    }
+    tables = {name: {"query": query} for name, query in queries.items()}
+    with pytest.raises(SourceError) as error:
+        open_source(Config.model_validate({"source": {"kind": "sql", "url_env": "SHOP", **tables}})).interval()
+    said = str(error.value)
+    assert "the interactions query lacks the column 'user_id'" in said
+    assert "the users query has columns nobody declared: shoe" in said
+    assert "the items query failed" in said

@@ -8,7 +8,7 @@ from recsys.features.events import ITEM_ROW, KIND, POSITIVE, USER_ROW
 from recsys.features.split import SPLIT
 from recsys.features.values import by_value
 from recsys.schema import EVENT_KINDS
-from tests.features.conftest import CUTS, Build
+from tests.features.conftest import CUTS, Build, Frames
 
 VIEW, LIKE, DISLIKE = (EVENT_KINDS.index(kind) + 1 for kind in ("view", "like", "dislike"))
 # user, item, kind, value, split, positive
@@ -67,3 +67,15 @@ def test_training_sets_are_weighed_by_value(build: Build) -> None:
     assert (len(plain.item), len(weighed.item)) == (5, 4)
     logs = build(events, cutoffs=CUTS, value_weight="log").events.weight.tolist()
     assert logs[:3] == pytest.approx([2.0, 1.0, 0.263], abs=1e-3)
+
+
+def test_equal_events_with_other_values_give_equal_sets_in_any_order(build: Build, events: Frames) -> None:
+    rows = events(
+        ("a", "i1", "view", 0, 3.0), ("a", "i1", "view", 0, 1.0), ("z", "i9", "like", 101), ("z", "i9", "like", 201)
+    )
+    rows = rows.with_columns(pl.lit(None, pl.String).alias("event_id"))
+    one, other = (
+        build(each, cutoffs=CUTS, value_weight="log", value_relative_to="nothing").events.weight
+        for each in (rows, rows.reverse())
+    )
+    assert one.tolist() == other.tolist() == [2.0, 2.0, 2.0]
