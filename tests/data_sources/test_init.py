@@ -187,3 +187,18 @@ def test_a_release_without_headers_is_guessed(init) -> None:
     assert source["interactions"]["columns"] == {"user_id": "0", "item_id": "1", "value": "2", "timestamp": "3"}
     assert (source["users"]["columns"], source["items"]["columns"]) == ({"user_id": "0"}, {"item_id": "0"})
     assert events.select("event", "value").rows() == [("rating", 3.0), ("rating", 4.0), ("rating", 1.0)]
+
+
+def test_ids_of_nine_digits_are_no_times(init) -> None:
+    source, _ = init("151603712,Skyrim,play,3.5\n151603713,Fallout,play,2\n")
+    assert source["interactions"]["columns"] == {"user_id": "0", "item_id": "1", "event": "2", "value": "3"}
+
+
+def test_joined_files_that_repeat_their_header_have_one(init) -> None:
+    source, _ = init(RETAILROCKET + RETAILROCKET)
+    assert "header" not in source["interactions"]
+
+
+def test_a_first_row_whose_words_come_again_is_no_header(init) -> None:
+    source, _ = init("anna,heat,click\nbert,heat,like\n")
+    assert source["interactions"]["header"] is False

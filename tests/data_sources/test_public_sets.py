@@ -212,3 +212,17 @@ def test_the_same_words_are_mapped_in_a_database(tmp_path: Path, monkeypatch: py
     source = open_source(Config.model_validate({"source": {"kind": "sql", "url_env": "SHOP", "interactions": table}}))
     rows = pl.concat(source.interactions(*source.interval()))
     assert rows.select("event", "value").rows() == [("purchase", None), ("click", 2.0)]
+
+
+def test_missing_numbers_are_found_however_they_are_written(tmp_path: Path) -> None:
+    row = {
+        "user_id": [1, 1],
+        "item_id": [2, 3],
+        "event": ["click"] * 2,
+        "timestamp": ["2026-01-01"] * 2,
+        "value": [-1.0, 1.0],
+    }
+    pl.DataFrame(row).write_parquet(tmp_path / "e.parquet")
+    table = {"uri": f"{tmp_path}/e.parquet", "missing": {"value": -1}}
+    source = open_source(Config.model_validate({"source": {"kind": "files", "interactions": table}}))
+    assert next(source.interactions(*source.interval()))["value"].to_list() == [None, 1.0]

@@ -198,10 +198,10 @@ def test_files_are_read_in_their_encoding(tmp_path: Path, encoding: str, header:
 
 
 def test_cells_without_quotes_are_read_as_they_are(tmp_path: Path) -> None:
-    (tmp_path / "e.tsv").write_text('user_id\titem_id\tevent\ttimestamp\nu\t12" disc\tclick\t2026-01-02\n')
+    (tmp_path / "e.tsv").write_text('user_id\titem_id\tevent\ttimestamp\nu\t"Heroes\tclick\t2026-01-02\n')
     mapping = TableMapping(uri=f"{tmp_path}/e.tsv", separator="\t", quote="")
     source = open_source(Config(source=FilesSource(interactions=mapping)))
-    assert next(source.interactions(*source.interval()))["item_id"].to_list() == ['12" disc']
+    assert next(source.interactions(*source.interval()))["item_id"].to_list() == ['"Heroes']
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "postgresql://h:port/x", "nosuch://x", "sqlite:////nowhere/x.db"])

@@ -94,7 +94,7 @@ class SqlReader:
         try:
             with self._engine.connect() as connection:
                 stream = connection.execution_options(stream_results=True, yield_per=self._settings.batch_rows)
-                result = _executed(stream, self._tables[table].query)
+                result = stream.execute(sqlalchemy.text(self._tables[table].query))
                 yield _distinct(list(result.keys()), where), result
         except SQLAlchemyError as error:
             raise SourceError(
@@ -116,13 +116,6 @@ class SqlReader:
         if problems:
             raise SourceError("; ".join(problems))
         self._checked = True
-
-
-def _executed(connection: sqlalchemy.Connection, query: str) -> sqlalchemy.CursorResult[Any]:  # Any: a row
-    try:
-        return connection.execute(sqlalchemy.text(query))
-    except ValueError as error:  # a driver refuses some texts before it sends them
-        raise SQLAlchemyError(type(error).__name__) from error
 
 
 def _distinct(names: list[str], where: str) -> list[str]:
