@@ -18,6 +18,23 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; 
 
 
 @app.command()
+def init(
+    interactions: Annotated[str, typer.Option(help="CSV, Parquet or JSON lines with a row per event")],
+    users: Annotated[str, typer.Option(help="the same with a row per user")] = "",
+    items: Annotated[str, typer.Option(help="the same with a row per item")] = "",
+    out: Annotated[Path, typer.Option(help="TOML file to write")] = Path("my.toml"),
+    force: Annotated[bool, typer.Option("--force", help="overwrite it if it exists")] = False,
+) -> None:
+    """Look at files and write a first configuration for them: every guess with its reason, for you to check."""
+    written = pipeline.init(interactions, users, items, out, force=force)
+    told = [f"{out} is written; check every line with a comment", *written["not_found"]]
+    if not written["consent_recorded"]:
+        told.append("no column tells who agreed to personalisation: see [privacy] in the file before you run")
+    _errors.print(". ".join(told), markup=False, highlight=False, soft_wrap=True)
+    _errors.print(f"Then: recsys run --config {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
 def run(
     config: ConfigOption = None,
     start: Annotated[str | None, typer.Option(help="first day, ISO 8601; default: the source's first")] = None,

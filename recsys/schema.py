@@ -11,7 +11,10 @@ import polars as pl
 PseudonymousUserId = NewType("PseudonymousUserId", str)
 ItemId = NewType("ItemId", str)
 
-EventKind = Literal["impression", "view", "click", "like", "dislike", "share", "save", "rating"]
+EventKind = Literal[
+    "impression", "view", "click", "like", "dislike", "share", "save", "rating", "add_to_cart", "purchase"
+]
+# Trained towers know kinds by their place: new ones go to the end.
 EVENT_KINDS: Final[tuple[EventKind, ...]] = (
     "impression",
     "view",
@@ -21,6 +24,8 @@ EVENT_KINDS: Final[tuple[EventKind, ...]] = (
     "share",
     "save",
     "rating",
+    "add_to_cart",
+    "purchase",
 )
 
 EVENT_ID: Final = "event_id"

@@ -46,11 +46,21 @@ class FeaturesConfig(Frozen):
             "share": 2.0,
             "save": 2.0,
             "rating": 1.0,
+            "add_to_cart": 2.0,
+            "purchase": 3.0,
         }
     )
     watch_ratio_weight: float = Field(
         default=0.0, ge=0, le=1, description="how much of a view's weight depends on the share of the item watched"
     )
+    value_weight: Literal["none", "log", "threshold"] = Field(
+        default="none", description="how the value of a view, such as hours or plays, changes its weight"
+    )
+    value_relative_to: Literal["item", "user", "nothing"] = Field(
+        default="item", description="whose median in train a value is divided by"
+    )
+    value_threshold: float = Field(default=0.5, gt=0, description="medians from which a view counts at all")
+    value_events: tuple[EventKind, ...] = Field(default=("view",), description="kinds whose value is weighed so")
     min_rating: float = Field(default=0.0, description="a rating below this is no positive event")
     min_user_events: int = Field(default=2, ge=1, description="training users with fewer positive events are left out")
     min_item_events: int = Field(

@@ -5,7 +5,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -16,11 +16,8 @@ from recsys.config.loop import MonitoringConfig, PromotionConfig
 from recsys.config.model import ModelConfig, TuningConfig, space_problem
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
 from recsys.config.sources import DemoSource, FilesSource, Source, SqlSource
+from recsys.config.told import told
 from recsys.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
 
 _NOT_IN_A_NAME = "/:@'\"#?%"
 
@@ -123,12 +120,4 @@ def load_config(path: str | Path | None = None) -> Config:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {chosen}: {error}") from error
     except ValidationError as error:
-        problems = "; ".join(map(_told, error.errors(include_url=False)))
-        raise ConfigError(f"{chosen or 'the configuration'} is not valid: {problems}") from error
-
-
-def _told(problem: "ErrorDetails") -> str:
-    where, got = ".".join(map(str, problem["loc"])) or "config", problem["input"]
-    # Text may be an address with a password in it; a choice that does not exist is none.
-    shown = isinstance(got, int | float) or (isinstance(got, str) and problem["type"] == "literal_error")
-    return f"{where}: {problem['msg']}" + (f"; got {got!r}" if shown else "")
+        raise ConfigError(f"{chosen or 'the configuration'} is not valid: {told(error, Config)}") from error

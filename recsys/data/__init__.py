@@ -9,26 +9,30 @@ from pydantic import JsonValue
 
 from recsys.config import Config
 from recsys.data.consented import read_consented, read_ids
+from recsys.data.event_words import unknown_words
 from recsys.data.ingest import PrivacyDoor, ingest_partition, ingest_range
 from recsys.data.privacy import PseudonymKey, load_key, pseudonymise
 from recsys.data.snapshots import DatasetRef, is_timed, read_table, select_snapshots
-from recsys.data.sources import Source, open_source
+from recsys.data.sources import Source, draft, name_of, open_source
 
 __all__ = [
     "DatasetRef",
     "PrivacyDoor",
     "PseudonymKey",
     "Source",
+    "draft",
     "ingest_partition",
     "ingest_range",
     "is_timed",
     "load_key",
+    "name_of",
     "open_source",
     "pseudonymise",
     "read_consented",
     "read_ids",
     "read_table",
     "select_snapshots",
+    "unknown_words",
     "validate_partitions",
 ]
 

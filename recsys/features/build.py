@@ -28,6 +28,7 @@ from recsys.features.holdout import random_holdout
 from recsys.features.spec import FeatureSpec, encode
 from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, after_last, check_split, cutoffs_of, with_split
 from recsys.features.text import TextModel
+from recsys.features.values import by_value
 from recsys.schema import ITEM_ID, ITEMS, PRIVATE_USERS, USER_ID
 from recsys.storage import digest_of, intact, join, local_path, publish
 
@@ -98,6 +99,7 @@ def frames_to_dataset(
     meetings: pl.DataFrame = by_meeting(with_rows(weighed, users, items))
     chosen = cutoffs or (after_last(meetings) if whole else cutoffs_of(strongest(meetings).filter(POSITIVE), config))
     events = _per_split(meetings, chosen) if timed or whole else random_holdout(strongest(meetings), config)
+    events = by_value(events, config)
     if not whole:
         check_split(events, POSITIVE, validated=cutoffs is None or cutoffs[0] != cutoffs[1])
     info: dict[str, JsonValue] = {

@@ -27,6 +27,7 @@ from recsys.features.protocols import (
     user_holdout,
 )
 from recsys.features.split import KNOWN, SPLIT, TEST, TRAIN, VALIDATION, check_split
+from recsys.features.values import by_value
 from recsys.schema import EVENT_ID, ITEM_ID, ITEMS, PRIVATE_USERS, TIMESTAMP, USER_ID
 
 
@@ -69,7 +70,7 @@ def case_dataset(
     if train_validation:
         rows = _validation_trained(rows)
         newcomers = None if newcomers is None else np.where(newcomers == VALIDATION, np.int8(0), newcomers)
-    events = _merged(rows)
+    events = by_value(_merged(rows), config.features)
     check_split(events, POSITIVE, validated=_validates(settings) and not train_validation)
     info: dict[str, JsonValue] = {
         "protocol": settings.protocol,

@@ -9,6 +9,7 @@ import narwhals as nw
 import polars as pl
 
 from recsys.config import FeaturesConfig
+from recsys.data import unknown_words
 from recsys.errors import DataError
 from recsys.schema import DEVICE, DURATION_S, EVENT, EVENT_ID, EVENT_KINDS, ITEM_ID, TIMESTAMP, USER_ID, VALUE, WEIGHT
 
@@ -30,9 +31,10 @@ def evidence(
     Of the columns that are not used here, those named in `also` stay. `items` tell durations, which
     `watch_ratio_weight` needs.
     """
-    kinds = interactions[EVENT].unique().to_list()
-    if unknown := [kind for kind in kinds if kind not in EVENT_KINDS]:
-        raise DataError(f"events must be one of {EVENT_KINDS}; got {sorted(map(str, unknown))}: validate first")
+    if n_none := interactions[EVENT].null_count():
+        raise DataError(f"{n_none} of {len(interactions)} events have no kind (None): validate first")
+    if unknown := unknown_words(interactions[EVENT]):
+        raise DataError(f"of {len(interactions)} {unknown}")
     used = interactions.select(*USED, *also)
     if config.watch_ratio_weight and items is not None and DURATION_S in items.columns:
         used = with_watched_share(used, items)
@@ -90,6 +92,7 @@ def weigh(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> n
     Positive is a weight above 0 and, for ratings, a value of at least `min_rating`, where no value counts as 0.
     Dislikes and poor ratings stay, never positive. Where the watched share r is known, the weight is multiplied by
     `1 - w + w r` with w = `watch_ratio_weight`: at 1 a view counts by what was watched of it, and nothing says nothing.
+    Values stay where `value_weight` will need them, once train is known.
     """
     weights = [config.event_weights.get(kind, 0.0) for kind in EVENT_KINDS]
     kinds = list(range(1, len(EVENT_KINDS) + 1))
@@ -105,7 +108,8 @@ def weigh(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> n
     value = nw.col(VALUE).cast(nw.Float64).fill_nan(None).fill_null(0.0)
     poor = (nw.col(EVENT) == "rating") & (value < config.min_rating)
     rows = rows.with_columns(((nw.col(WEIGHT) > 0) & (nw.col(EVENT) != "dislike") & ~poor).alias(POSITIVE))
-    return rows.filter(nw.col(POSITIVE) | (nw.col(EVENT) == "dislike") | poor).drop(EVENT, VALUE)
+    kept = rows.filter(nw.col(POSITIVE) | (nw.col(EVENT) == "dislike") | poor)
+    return kept.drop(EVENT, VALUE) if config.value_weight == "none" else kept.drop(EVENT)
 
 
 @nw.narwhalify
@@ -116,7 +120,7 @@ def by_meeting(events: nw.DataFrame[pl.DataFrame]) -> nw.DataFrame[pl.DataFrame]
     that equal events in any order give equal bytes.
     """
     day = nw.col(TIMESTAMP).dt.truncate("1d")
-    ties = (POSITIVE, WEIGHT, TIMESTAMP, EVENT_ID, KIND, DEVICE)
+    ties = (POSITIVE, WEIGHT, TIMESTAMP, EVENT_ID, KIND, DEVICE, *((VALUE,) if VALUE in events.columns else ()))
     return events.with_columns(day.alias(_DAY)).sort(*_MEETING, *ties)
 
 

@@ -14,9 +14,11 @@ from recsys.features import ItemArrays
 from recsys.model._tensorflow import tf
 from recsys.model.canonical import save
 from recsys.model.exported import HISTORY_FILE, ITEM_FILE, QUERY_FILE, VECTORS_FILE, ExportedTowers
+from recsys.model.kinds import METADATA_KEY
 from recsys.model.pooling import N_AGES
 from recsys.model.retrieval import TwoTower
 from recsys.model.sizes import Sizes
+from recsys.schema import EVENT_KINDS
 
 Tower: TypeAlias = Callable[[dict[str, "tf.Tensor"]], "tf.Tensor"]
 
@@ -74,6 +76,7 @@ def _convert(
     # tf2onnx lists every constant it folds at level WARNING.
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     model, _ = tf2onnx.convert.from_function(traced, input_signature=list(signature.values()), opset=_OPSET)
+    model.metadata_props.add(key=METADATA_KEY, value=",".join(EVENT_KINDS))
     save(model, path, tables)
 
 

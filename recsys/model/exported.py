@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recsys.errors import StorageError
 from recsys.features import Dataset, ItemArrays
 from recsys.model.inputs import item_inputs, query_inputs
+from recsys.model.kinds import METADATA_KEY, kind_rows
 
 QUERY_FILE = "query.onnx"
 ITEM_FILE = "item.onnx"
@@ -43,6 +44,7 @@ class ExportedTowers:
         self._item_names = [node.name for node in item.get_inputs()]
         shapes = {node.name: node.shape for node in query.get_inputs()}
         self.history_length, self.dim = (int(size) for size in shapes["history_vectors"][1:])
+        self._kind_rows = kind_rows(query.get_modelmeta().custom_metadata_map.get(METADATA_KEY))
 
     @classmethod
     def load(cls, folder: str | Path, threads: int = 2) -> Self:
@@ -66,7 +68,10 @@ class ExportedTowers:
         """Return query vectors [B, D] of `history_vectors` [B, L, D], `history_kinds` and `history_ages` [B, L],
         `user` [B], `demographics` [B, n_demo] and `context` [B, 3].
         """
-        return _run(self._query, self._query_names, {**(inputs or {}), **arrays}, self.dim)
+        given = {**(inputs or {}), **arrays}
+        if "history_kinds" in given:
+            given["history_kinds"] = self._kind_rows[given["history_kinds"]]
+        return _run(self._query, self._query_names, given, self.dim)
 
     def encode_items(self, items: ItemArrays, batch: int = 4096) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return item and history vectors, [N, D] each, of all rows of item arrays, known to training or not."""

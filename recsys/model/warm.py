@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from recsys.features import FeatureSpec
 from recsys.model._tensorflow import tf
 from recsys.model.exported import HISTORY_FILE, VECTORS_FILE
+from recsys.model.pooling import N_HEADS
 from recsys.model.query_tower import QueryTower
+from recsys.model.sizes import N_KINDS
 
 _WEIGHTS_FILE = "query_weights.npz"
 
@@ -28,13 +30,16 @@ class Predecessor:
     item_ids: NDArray[np.str_]
 
     def fits(self, dim: int, tower_shapes: list[tuple[int, ...]]) -> bool:
-        """Whether its weights have these shapes, and its vectors `dim` columns."""
+        """Whether its weights have these shapes, and its vectors `dim` columns; it may know fewer kinds of events."""
         if not (self.folder / _WEIGHTS_FILE).exists():
             return False
         with np.load(self.folder / _WEIGHTS_FILE) as arrays:
             shapes = [arrays[name].shape for name in arrays.files if name.startswith("weight/")]
         width = np.load(self.folder / VECTORS_FILE, mmap_mode="r").shape[1]
-        return shapes == tower_shapes and width == dim
+        kinds = len(self.spec.event_kinds) + 1, N_HEADS  # kinds of events that came later get rows of their own
+        alike = [old in (new, kinds) if new == (N_KINDS, N_HEADS) else old == new
+                 for old, new in zip(shapes, tower_shapes, strict=False)]  # fmt: skip
+        return len(shapes) == len(tower_shapes) and all(alike) and width == dim
 
     def item_vectors(self, ids: NDArray[np.str_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the vectors float32[len(ids), 2 D] of items, zeros where unknown, and which are known."""
@@ -50,7 +55,10 @@ class Predecessor:
         """Set a built query tower's weights: rows by label, the rest as they are."""
         with np.load(self.folder / _WEIGHTS_FILE) as arrays:
             for number, variable in enumerate(_weights(tower)):
-                variable.assign(arrays[f"weight/{number}"])
+                rows = variable.numpy()
+                saved = arrays[f"weight/{number}"]
+                rows[: len(saved)] = saved
+                variable.assign(rows)
             for (name, table, vocabulary), old in _paired(tower, spec, self.spec):
                 rows = table.embeddings.numpy()
                 places = {label: row for row, label in enumerate(old, 1)}

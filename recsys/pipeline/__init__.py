@@ -6,6 +6,7 @@ Every stage may be run again: finished work is found by its content and returned
 from recsys.pipeline.backtest import backtest
 from recsys.pipeline.cases import load_case
 from recsys.pipeline.data import build_features, ingest, select, validate
+from recsys.pipeline.init import init
 from recsys.pipeline.monitoring import monitor
 from recsys.pipeline.onboarding import onboard
 from recsys.pipeline.promotion import ledger, promote, register, rollback
@@ -21,6 +22,7 @@ __all__ = [
     "evaluate",
     "export_index",
     "ingest",
+    "init",
     "ledger",
     "load_case",
     "monitor",

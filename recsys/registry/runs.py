@@ -23,14 +23,18 @@ from recsys.storage import is_local, join, local_path, relative_to_root
 
 RUN_KEY = "recsys.run_key"
 DEPLOYMENT = "recsys.deployment"
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # a bar for every file fills terminals and task logs
+}
 
 
 def connect(config: Config) -> mlflow.MlflowClient:
     """Point MLflow at `MLFLOW_TRACKING_URI`, or at a SQLite file under the storage root, which may have been moved."""
     follow_root(config.storage)
     tracking._artifact_repos_cache.clear()  # a process that worked before the move would write to the former place
-    for name, value in _PATIENCE.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         mlflow.set_tracking_uri(uri)

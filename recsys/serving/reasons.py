@@ -9,7 +9,16 @@ from recsys.features import Dataset
 from recsys.schema import EVENT_KINDS
 from recsys.serving.requests import Asker
 
-_DEEDS = {"view": "watched", "click": "opened", "like": "liked", "share": "shared", "save": "saved", "rating": "rated"}
+_DEEDS = {
+    "view": "watched {}",
+    "click": "opened {}",
+    "like": "liked {}",
+    "share": "shared {}",
+    "save": "saved {}",
+    "rating": "rated {}",
+    "add_to_cart": "put {} in your cart",
+    "purchase": "bought {}",
+}
 _MIN_COUNT = 3  # events of a group with an item below which "popular" would be said of an accident
 _POPULAR_SHARE = 0.2  # the upper fifth of the catalogue counts as popular
 
@@ -31,10 +40,10 @@ class Reasons:
     def _nearest(self, asker: Asker, row: int) -> str:
         similarity = self._unit[asker.positives] @ self._unit[row]
         place = len(similarity) - 1 - int(np.argmax(similarity[::-1]))  # of equals, the most recent
-        deed = _DEEDS.get(EVENT_KINDS[int(asker.kinds[place]) - 1], "chose")
+        deed = _DEEDS.get(EVENT_KINDS[int(asker.kinds[place]) - 1], "chose {}")
         other = int(asker.positives[place])
         items = self._dataset.items
-        return f"because you {deed} {items.titles[other] or items.ids[other]}"
+        return f"because you {deed.format(items.titles[other] or items.ids[other])}"
 
     def _popular_with(self, labels: NDArray[np.int32], row: int) -> str:
         """Name the label of the asker whose people turn to the item most beyond its share among everybody."""

@@ -47,7 +47,7 @@ def test_a_space_is_read_from_toml(tmp_path: Path) -> None:
         ("dropout", {"kind": "float", "low": 0.5, "high": 0.1}, "low must be below high"),
         ("l2", {"kind": "float", "low": 0, "high": 1e-3, "log": True}, "above 0 with log"),
         ("epochs", {"kind": "int", "low": 2, "high": 7, "step": 2}, "multiple of step"),
-        ("dropout", {"low": 0.1, "high": 0.5}, "discriminator 'kind'"),
+        ("dropout", {"low": 0.1, "high": 0.5}, "kind"),
     ],
 )
 def test_a_space_outside_the_models_bounds_is_refused_when_the_configuration_is_read(

@@ -31,9 +31,9 @@ def test_impressions_are_dropped_and_dislikes_stay_without_being_positive(
     events: Frames, config: FeaturesConfig
 ) -> None:
     rows = evidence(events(*[("u", "i", kind, 1) for kind in EVENT_KINDS]), config).sort("kind")
-    assert rows["kind"].to_list() == [2, 3, 4, 5, 6, 7, 8]
-    assert rows["weight"].to_list() == [1, 1, 2, 0, 2, 2, 1]
-    assert rows["positive"].to_list() == [True, True, True, False, True, True, True]
+    assert rows["kind"].to_list() == [2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert rows["weight"].to_list() == [1, 1, 2, 0, 2, 2, 1, 2, 3]
+    assert rows["positive"].to_list() == [True, True, True, False, True, True, True, True, True]
 
 
 def test_weights_come_from_the_configuration(build: Build) -> None:
@@ -106,7 +106,7 @@ def test_no_positive_event_is_an_error_that_names_the_settings(events: Frames, b
             build(rows)
 
 
-@pytest.mark.parametrize("kind", ["purchase", None])
+@pytest.mark.parametrize("kind", ["stare", None])
 def test_an_unknown_kind_of_event_is_an_error_that_names_it(build: Build, kind: str | None) -> None:
     with pytest.raises(DataError, match=str(kind)):
         build([("u", "i", "click", 1), ("u", "i", kind, 1)])

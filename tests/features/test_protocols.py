@@ -208,3 +208,11 @@ def test_validation_can_be_trained_on_without_touching_test(
     assert known[1] * 2 == known[0], "what is known of validation users is trained on, that of test users is not"
     in_train = [(case_.events.split == 0).sum() for case_ in (before, after)]
     assert in_train[1] == in_train[0] + (before.events.split == 1).sum() + known[0] - known[1]
+
+
+def test_protocols_weigh_by_values_of_train_alone(events: Frames, case: Build) -> None:
+    rows = events(*((f"u{place}", "a", "view", place, 2.0) for place in range(3)), ("u0", "b", "view", 5, 2.0),
+                  ("u0", "c", "view", 6, 2.0), ("u0", "a", "view", 30, 900.0), ("u0", "d", "view", 60, 4.0))  # fmt: skip
+    dataset = case(rows, protocol="leave_one_out", features={"value_weight": "log"})
+    weights = dict(zip(dataset.events.timestamp.tolist(), dataset.events.weight.tolist(), strict=True))
+    assert [round(weight, 3) for _, weight in sorted(weights.items())] == [1.0, 1.0, 1.0, 1.0, 1.0, 8.817, 1.585]

@@ -1,13 +1,17 @@
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from recsys.config import Config
 from recsys.features import Dataset
 from recsys.model import ExportedTowers, train
+from recsys.model.pooling import N_HEADS
+from recsys.schema import EVENT_KINDS
 
 pytestmark = pytest.mark.slow
 
@@ -78,3 +82,25 @@ def test_towers_without_weights_start_anew(config: Config, world: Dataset, champ
             (older / path.name).write_bytes(path.read_bytes())
     train(_settings(config, epochs=1), world, tmp_path / "new", _ignore, (older, world))
     assert ExportedTowers.training(tmp_path / "new")["warm_start"] is False
+
+
+def test_a_champion_that_knows_fewer_kinds_of_events_is_gone_on_from(
+    config: Config, world: Dataset, champion: Path, tmp_path: Path
+) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(champion, older)
+    with np.load(older / "query_weights.npz") as arrays:
+        saved = {name: arrays[name] for name in arrays.files}
+    (kinds,) = [name for name, array in saved.items() if array.shape == (len(EVENT_KINDS) + 1, N_HEADS)]
+    np.savez(older / "query_weights.npz", **{**saved, kinds: saved[kinds][:9] + 0.5})
+    before = replace(world, spec=world.spec.model_copy(update={"event_kinds": list(EVENT_KINDS[:8])}))
+    train(_settings(config, epochs=1, learning_rate=1e-9, l2=0.0), world, tmp_path / "new", _ignore, (older, before))
+    assert ExportedTowers.training(tmp_path / "new")["warm_start"] is True
+    with np.load(tmp_path / "new" / "query_weights.npz") as arrays:
+        assert np.allclose(arrays[kinds][:9], saved[kinds][:9] + 0.5, atol=1e-3)
+        assert arrays[kinds].shape == (len(EVENT_KINDS) + 1, N_HEADS)
+
+
+def test_trained_towers_name_the_kinds_they_know(champion: Path) -> None:
+    session = ort.InferenceSession(str(champion / "query.onnx"), providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map["event_kinds"].split(",") == list(EVENT_KINDS)

@@ -154,6 +154,15 @@ def test_all_users_without_consent_is_said_with_counts(tables: Tables) -> None:
         published(tables.config())
 
 
+def test_words_that_are_no_kind_of_event_are_told_with_their_map(tables: Tables) -> None:
+    tables.interactions = change(tables.interactions, EVENT, "AddToCart", 60)
+    with pytest.raises(ValidationFailedError, match=r"'AddToCart' 60.*AddToCart = \"add_to_cart\""):
+        published(tables.config())
+    settings = tables.config().model_dump()
+    settings["source"]["interactions"]["events"] = {"addtocart": "add_to_cart"}
+    assert published(Config.model_validate(settings))["quarantined"] == 0
+
+
 def test_a_corrupt_parquet_file_is_named(tables: Tables, tmp_path: Path) -> None:
     path = tmp_path / "events.parquet"
     tables.interactions.write_parquet(path)

@@ -163,3 +163,15 @@ def test_a_server_that_is_down_ends_in_a_registry_error(config: Config, monkeypa
     for call in calls:
         with pytest.raises(RegistryError, match=r"127\.0\.0\.1:9 did not answer"):
             call()
+
+
+def test_no_bar_is_drawn_for_artifacts(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", raising=False)
+    (tmp_path / "a.txt").write_text("a")
+    with tracked_run(config, "bars", "run", {}) as run_id:
+        mlflow.log_artifacts(str(tmp_path))
+    mlflow.artifacts.download_artifacts(run_id=run_id, dst_path=str(tmp_path / "copy"))
+    assert (tmp_path / "copy" / "a.txt").exists()
+    assert "artifacts" not in capfd.readouterr().err

@@ -113,6 +113,8 @@ def test_a_newcomers_first_events_enter_history_and_are_not_recommended_again(re
     after = recommender.recommend(None, 5, history=history, at=LATER)
     assert before[0].item_id not in {each.item_id for each in after}
     assert after[0].reason == f"because you liked {before[0].title}"
+    bought = recommender.recommend(None, 5, history=[(before[0].item_id, "purchase", LATER)], at=LATER)
+    assert bought[0].reason == f"because you bought {before[0].title}"
     with pytest.raises(DataError, match="history events"):
         recommender.recommend(None, 5, history=[("i001", "stare", LATER)])
 

@@ -2,12 +2,13 @@
 
 from recsys.config import Config, DemoSource, FilesSource, MovieLensSource
 from recsys.data.demo import DemoWorld
+from recsys.data.sources.draft import draft, name_of
 from recsys.data.sources.files import FilesReader
 from recsys.data.sources.movielens import MovieLensReader
 from recsys.data.sources.source import Source
 from recsys.data.sources.sql import SqlReader
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "draft", "name_of", "open_source"]
 
 
 def open_source(config: Config) -> Source:

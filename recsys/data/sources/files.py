@@ -5,8 +5,10 @@ import io
 import re
 import zlib
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
+from typing import BinaryIO, cast
 
 import fsspec
 import polars as pl
@@ -15,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from recsys.config import FilesSource, TableMapping
+from recsys.data.sources.columns import column_problems
 from recsys.data.sources.mapping import Readability, conform, identified
 from recsys.data.sources.source import DATED, arrived, at_no_time, of_interval, untimed_day, whole_days
 from recsys.errors import ConfigError, SourceError
@@ -22,6 +25,7 @@ from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
 
 _ROWS = 200_000  # rows of Parquet or JSON lines a batch
 _CSV_BYTES = 32 * 2**20
+_UNREADABLE = (pa.ArrowException, pl.exceptions.PolarsError, OSError, EOFError, zlib.error, UnicodeError, csv.Error)
 
 
 class FilesReader:
@@ -34,6 +38,7 @@ class FilesReader:
             "items": settings.items,
         }
         self._untimed = settings.interactions.timestamps == "none"
+        self._checked = False
 
     @cached_property
     def _spans(self) -> dict[str, tuple[datetime, datetime]]:
@@ -45,6 +50,21 @@ class FilesReader:
                 first, last = spans.get(path, (low, high))
                 spans[path] = min(low, first), max(high, last)
         return spans
+
+    def _check_mappings(self) -> None:
+        """Raise SourceError naming every mapping that does not fit the first of its files; looks once."""
+        if self._checked:
+            return
+        problems = []
+        for table, mapping in self._tables.items():
+            try:
+                if mapping.uri and (found := _columns(open_files(mapping.uri)[0], mapping)):
+                    problems += column_problems(found, mapping, table, mapping.uri)
+            except SourceError as error:
+                problems.append(str(error))
+        if problems:
+            raise SourceError("; ".join(problems))
+        self._checked = True
 
     @cached_property
     def _interval(self) -> tuple[datetime, datetime]:
@@ -83,11 +103,12 @@ class FilesReader:
             if table == "interactions":
                 raise ConfigError("source.interactions.uri is empty; say which files hold the interactions")
             return
+        self._check_mappings()
         readability, n_rows = Readability(table, mapping.uri), 0
-        for file in _open_files(mapping.uri):
+        for file in open_files(mapping.uri):
             if file.path in without:
                 continue
-            for raw in _batches(file, mapping):
+            for raw in file_batches(file, mapping):
                 n_rows += len(raw)
                 yield file.path, conform(raw, mapping, table, file.path, readability)
         if not n_rows and not without:
@@ -96,7 +117,8 @@ class FilesReader:
             readability.check()
 
 
-def _open_files(uri: str) -> list[fsspec.core.OpenFile]:
+def open_files(uri: str) -> list[fsspec.core.OpenFile]:
+    """Return the files at an address or of a glob, sorted by name; raise SourceError when there is none."""
     try:
         filesystem, path = fsspec.core.url_to_fs(uri)
         if not any(mark in path for mark in "*?[") and not filesystem.exists(path):
@@ -109,18 +131,39 @@ def _open_files(uri: str) -> list[fsspec.core.OpenFile]:
     return sorted(files, key=lambda file: str(file.path))
 
 
-def _batches(file: fsspec.core.OpenFile, mapping: TableMapping) -> Iterator[pl.DataFrame]:
-    kind = _format(file.path, mapping)
+def _columns(file: fsspec.core.OpenFile, mapping: TableMapping) -> list[str]:
+    """Return the names of a file's columns; none for a file without rows."""
+    if file_format(file.path, mapping) != "csv":
+        return next((batch.columns for batch in file_batches(file, mapping)), [])
+    with _readable(file, "csv"), file as stream:
+        first = _first_row(stream, mapping)
+    return first if mapping.header else [str(place) for place in range(len(first))]
+
+
+def file_batches(file: fsspec.core.OpenFile, mapping: TableMapping) -> Iterator[pl.DataFrame]:
+    """Yield a file's rows in batches, CSV cells as text; raise SourceError where it cannot be read."""
+    kind = file_format(file.path, mapping)
+    if kind != "csv" and not mapping.header:
+        raise ConfigError(f"header = false is for CSV files; {file.path} is read as {kind}, whose columns have names")
     readers = {"csv": _csv, "parquet": _parquet, "jsonl": _json_lines}
+    with _readable(file, kind), file as stream:
+        yield from readers[kind](stream, mapping)
+
+
+@contextmanager
+def _readable(file: fsspec.core.OpenFile, kind: str) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into SourceError."""
     try:
-        with file as stream:
-            yield from readers[kind](stream, mapping)
-    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        yield
+    except _UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise SourceError(f"cannot read {file.path} as {kind}: {reason}; export it again or set format") from None
+        raise SourceError(
+            f"cannot read {file.path} as {kind}: {reason}; export it again, or set format, separator, quote or encoding"
+        ) from None
 
 
-def _format(path: str, mapping: TableMapping) -> str:
+def file_format(path: str, mapping: TableMapping) -> str:
+    """Return csv, parquet or jsonl, as the mapping or the file's name says; raise SourceError when neither does."""
     if mapping.format != "auto":
         return mapping.format
     name = re.sub(r"\.(gz|bz2|xz|zst)$", "", path.lower())
@@ -128,30 +171,53 @@ def _format(path: str, mapping: TableMapping) -> str:
                          (".ndjson", "jsonl")):  # fmt: skip
         if name.endswith(ending):
             return kind
-    raise SourceError(f"cannot tell the format of {path} from its name; set format to csv, parquet or jsonl")
+    raise SourceError(
+        f"cannot tell the format of {path} from its name (a folder is read as folder/*.csv); set format to "
+        "csv, parquet or jsonl"
+    )
 
 
 def _csv(stream: io.BufferedIOBase, mapping: TableMapping) -> Iterator[pl.DataFrame]:
-    if not stream.read(1):
+    first = _first_row(stream, mapping)
+    if not first:
         return
-    stream.seek(0)
+    names = first if mapping.header else [str(place) for place in range(len(first))]
     reader = pyarrow.csv.open_csv(
         stream,
-        read_options=pyarrow.csv.ReadOptions(encoding=mapping.encoding, block_size=_CSV_BYTES),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=mapping.separator, newlines_in_values=True),
+        read_options=pyarrow.csv.ReadOptions(
+            encoding=mapping.encoding, block_size=_CSV_BYTES, column_names=None if mapping.header else names
+        ),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter=mapping.separator,
+            quote_char=mapping.quote or False,
+            escape_char=mapping.escape or False,
+            newlines_in_values=True,
+        ),
+        # Every column is text: the contract, not a guess from the first rows, says what it means.
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types=_text_types(stream, mapping), strings_can_be_null=True, null_values=[""]
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
         ),
     )
     for batch in reader:
         yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
 
 
-def _text_types(stream: io.BufferedIOBase, mapping: TableMapping) -> dict[str, pa.DataType]:
-    """Read every CSV column as text: the contract, not a guess from the first rows, says what it means."""
-    header = stream.readline().decode(mapping.encoding).lstrip("\ufeff")
-    stream.seek(0)
-    return dict.fromkeys(next(csv.reader([header], delimiter=mapping.separator)), pa.string())
+def _first_row(stream: io.BufferedIOBase, mapping: TableMapping) -> list[str]:
+    """Return the cells of the first row that is not blank, and go back to the start; none for an empty file."""
+    lines = io.TextIOWrapper(cast(BinaryIO, stream), encoding=mapping.encoding, newline="")
+    try:
+        rows = csv.reader(
+            lines,
+            delimiter=mapping.separator,
+            quotechar=mapping.quote or None,
+            escapechar=mapping.escape or None,
+            quoting=csv.QUOTE_MINIMAL if mapping.quote else csv.QUOTE_NONE,
+        )
+        row = next(filter(None, rows), [])
+    finally:
+        lines.detach()
+        stream.seek(0)
+    return [row[0].lstrip("\ufeff"), *row[1:]] if row else []
 
 
 def _parquet(stream: io.BufferedIOBase, _: TableMapping) -> Iterator[pl.DataFrame]:

@@ -7,40 +7,10 @@ import polars as pl
 
 from recsys.config import TableMapping
 from recsys.data.sources.casting import cast
+from recsys.data.sources.columns import check_columns
+from recsys.data.sources.deeds import as_events, kinds_of, without_missing
 from recsys.errors import SourceError
-from recsys.schema import EVENT_ID, REQUIRED_COLUMNS, TABLE_SCHEMAS, TIMESTAMP, TableName
-
-
-def check_columns(found: list[str], mapping: TableMapping, table: TableName, where: str) -> None:
-    """Raise SourceError when a required column is missing or a column is neither mapped, declared nor ignored."""
-    contract = TABLE_SCHEMAS[table]
-    if stray := [name for name in [*mapping.columns, *mapping.constants] if name not in contract]:
-        raise SourceError(
-            f"source.{table} maps {', '.join(stray)}, which {table} does not have; use one of {', '.join(contract)}"
-        )
-    given = set(mapping.columns) | set(mapping.constants) | (set(found) - set(mapping.columns.values()))
-    untimed = mapping.timestamps == "none"
-    if untimed and TIMESTAMP in found and TIMESTAMP not in mapping.ignore:
-        raise SourceError(
-            f'{where} has a column {TIMESTAMP!r}, but source.{table}.timestamps is "none"; leave that setting out, or '
-            f"list the column in source.{table}.ignore"
-        )
-    required = [name for name in REQUIRED_COLUMNS[table] if not (untimed and name == TIMESTAMP)]
-    for name in [*required, *mapping.columns, *mapping.extra]:
-        source = mapping.columns.get(name, name)
-        if name not in given or (name not in mapping.constants and source not in found):
-            raise SourceError(
-                f"{where} lacks the column {source!r} for {table}.{name}; found {', '.join(found)}. "
-                f'Map it: source.{table}.columns = {{ {name} = "..." }}'
-                + (f', or say that there are no times: source.{table}.timestamps = "none"' if name == TIMESTAMP else "")
-            )
-    known = {*mapping.columns.values(), *mapping.extra, *mapping.ignore, *contract}
-    unknown = [name for name in found if name not in known]
-    if unknown:
-        raise SourceError(
-            f"{where} has columns nobody declared: {', '.join(unknown)}; map them in source.{table}.columns, or list "
-            f"them in source.{table}.extra (categorical features) or source.{table}.ignore"
-        )
+from recsys.schema import EVENT, EVENT_ID, TABLE_SCHEMAS, TIMESTAMP, TableName
 
 
 class Readability:
@@ -81,7 +51,8 @@ def conform(
         columns.append(cast(given, dtype, mapping).alias(name))
         readability.add(name, given, columns[-1])
     extra = [cast(raw[name], pl.String(), mapping).alias(name) for name in mapping.extra]
-    return pl.DataFrame([*columns, *extra])
+    rows = pl.DataFrame([*columns, *extra])
+    return as_events(rows, raw, mapping) if table == "interactions" else rows
 
 
 def identified(events: pl.DataFrame) -> pl.DataFrame:
@@ -98,7 +69,11 @@ def identified(events: pl.DataFrame) -> pl.DataFrame:
 def _given(raw: pl.DataFrame, name: str, mapping: TableMapping) -> pl.Series:
     if name == TIMESTAMP and mapping.timestamps == "none":
         return pl.Series(name, [None] * len(raw), dtype=pl.Null)
-    if name in mapping.constants:
-        return pl.Series(name, [mapping.constants[name]] * len(raw))
     source = mapping.columns.get(name, name)
-    return raw[source] if source in raw.columns else pl.Series(name, [None] * len(raw), dtype=pl.Null)
+    if name in mapping.constants:
+        given = pl.Series(name, [mapping.constants[name]] * len(raw))
+    elif source not in raw.columns or (name == EVENT and mapping.flags):
+        return pl.Series(name, [None] * len(raw), dtype=pl.Null)
+    else:
+        given = without_missing(raw[source], name, mapping)
+    return kinds_of(given, mapping) if name == EVENT else given

@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.config import SqlSource, TableMapping
+from recsys.data.sources.columns import column_problems
 from recsys.data.sources.mapping import Readability, conform, identified
 from recsys.data.sources.source import DATED, arrived, at_no_time, of_interval, untimed_day, whole_days
 from recsys.errors import ConfigError, SourceError
@@ -31,6 +33,7 @@ class SqlReader:
             "items": settings.items,
         }
         self._untimed = settings.interactions.timestamps == "none"
+        self._checked = False
 
     @cached_property
     def _engine(self) -> sqlalchemy.Engine:
@@ -39,7 +42,7 @@ class SqlReader:
             raise ConfigError(f"the SQL source needs its database URL in the environment: {self._settings.url_env}")
         try:
             return sqlalchemy.create_engine(url)
-        except (SQLAlchemyError, ImportError) as error:
+        except (SQLAlchemyError, ImportError, ValueError) as error:
             raise ConfigError(f"{self._settings.url_env} is no usable database URL: {type(error).__name__}") from None
 
     @cached_property
@@ -77,25 +80,46 @@ class SqlReader:
             if table == "interactions":
                 raise ConfigError("source.interactions.query is empty; say which rows are the interactions")
             return
+        self._check_mappings()
         readability, n_rows = Readability(table, where), 0
+        with self._result(table) as (names, result):
+            for rows in result.partitions(self._settings.batch_rows):
+                n_rows += len(rows)
+                raw = pl.DataFrame([_series(*column) for column in zip(names, zip(*rows, strict=True), strict=True)])
+                yield conform(raw, mapping, table, where, readability)
+        if not n_rows:
+            raise SourceError(f"{where} returned no rows; check it, or leave the table out")
+        readability.check()
+
+    @contextmanager
+    def _result(self, table: TableName) -> Iterator[tuple[list[str], sqlalchemy.CursorResult[Any]]]:  # Any: a row
+        """Run a table's query; yields the names of its columns and the rows to come."""
+        where = f"the {table} query"
         try:
             with self._engine.connect() as connection:
                 stream = connection.execution_options(stream_results=True, yield_per=self._settings.batch_rows)
-                result = stream.execute(sqlalchemy.text(mapping.query))
-                names = _distinct(list(result.keys()), where)
-                for rows in result.partitions(self._settings.batch_rows):
-                    n_rows += len(rows)
-                    raw = pl.DataFrame(
-                        [_series(*column) for column in zip(names, zip(*rows, strict=True), strict=True)]
-                    )
-                    yield conform(raw, mapping, table, where, readability)
+                result = stream.execute(sqlalchemy.text(self._tables[table].query))
+                yield _distinct(list(result.keys()), where), result
         except SQLAlchemyError as error:
             raise SourceError(
                 f"{where} failed ({type(error).__name__}); run it by hand against the same database"
             ) from None
-        if not n_rows:
-            raise SourceError(f"{where} returned no rows; check it, or leave the table out")
-        readability.check()
+
+    def _check_mappings(self) -> None:
+        """Raise SourceError naming every mapping that does not fit its query; looks once."""
+        if self._checked:
+            return
+        problems = []
+        for table, mapping in self._tables.items():
+            try:
+                if mapping.query:
+                    with self._result(table) as (names, _):
+                        problems += column_problems(names, mapping, table, f"the {table} query")
+            except SourceError as error:
+                problems.append(str(error))
+        if problems:
+            raise SourceError("; ".join(problems))
+        self._checked = True
 
 
 def _distinct(names: list[str], where: str) -> list[str]:

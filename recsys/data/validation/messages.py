@@ -1,10 +1,13 @@
 """What a person reads when validation stops a run: ids never, links always."""
 
+import polars as pl
+
 from recsys.config import ValidationConfig
+from recsys.data.event_words import unknown_words
 from recsys.data.validation.checker import expectation_name
 from recsys.data.validation.rules import Rule, row_rules
 from recsys.data.validation.staged import Staged
-from recsys.schema import TABLES, TableName
+from recsys.schema import EVENT, TABLES, TableName
 
 
 def failure_message(
@@ -52,8 +55,11 @@ def nothing_left(name: str, partitions: list[Staged]) -> str:
 def _bad_rows(staged: Staged, table: TableName, observed: float, validation: ValidationConfig) -> str:
     worst, n_bad = staged.worst(table)
     rule = next(rule for rule in row_rules(table, validation, staged.context()) if rule.name == worst)
+    words = (
+        unknown_words(pl.read_parquet(staged.path(table), columns=[EVENT])[EVENT]) if table == "interactions" else ""
+    )
     return (
         f"partition {staged.name}, table {table}: expectation {worst}, {expectation_name(rule)}, failed for {n_bad} of "
         f"{staged.rows[table]} rows; all expectations together {observed:.1%}, allowed "
         f"{validation.max_bad_fraction:.1%} (validation.max_bad_fraction)"
-    )
+    ) + (f"; {words}" if words else "")
