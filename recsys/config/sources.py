@@ -1,9 +1,9 @@
 """Where interactions, users and items come from."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from recsys.config.frozen import Frozen
 
@@ -40,8 +40,29 @@ class TableMapping(Frozen):
     constants: dict[str, str | float | bool] = Field(default={}, description="contract column -> fixed value")
     ignore: tuple[str, ...] = Field(default=(), description="source columns left out on purpose")
     extra: tuple[str, ...] = Field(default=(), description="further columns that are categorical features")
-    timestamp_unit: Literal["iso", "s", "ms", "us"] = "iso"
+    timestamp_unit: Literal["iso", "auto", "s", "ms", "us", "ns"] = Field(
+        default="iso", description="auto reads ISO 8601 and epoch numbers of any unit, told apart by their size"
+    )
+    timestamp_format: tuple[str, ...] = Field(
+        default=(), description="patterns in Python's directives, tried in order instead of timestamp_unit"
+    )
+    decimal: Literal[".", ","] = "."
     list_separator: str = "|"
+
+    @field_validator("timestamp_format", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("timestamp_format")
+    @classmethod
+    def _whole_dates(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if not _holds_a_date(pattern):
+                raise ValueError(
+                    f'timestamp_format must hold year, month and day, such as "%d.%m.%Y %H:%M"; got {pattern!r}'
+                )
+        return patterns
 
 
 class FilesSource(Frozen):
@@ -65,3 +86,11 @@ class SqlSource(Frozen):
 
 
 Source = Annotated[DemoSource | MovieLensSource | FilesSource | SqlSource, Field(discriminator="kind")]
+
+
+def _holds_a_date(pattern: str) -> bool:
+    moment = datetime(2026, 11, 29, 15, 45, tzinfo=UTC)
+    try:
+        return datetime.strptime(moment.strftime(pattern), pattern).date() == moment.date()  # noqa: DTZ007  only the date
+    except ValueError:
+        return False

@@ -4,8 +4,9 @@ import csv
 import io
 import re
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator
-from datetime import datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 
 import fsspec
@@ -15,8 +16,10 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from recsys.config import FilesSource, TableMapping
-from recsys.data.sources.mapping import Readability, conform, identified
-from recsys.data.sources.source import arrived, of_interval, whole_days
+from recsys.data.outlying import MAX_GAP_DAYS, events_per_day
+from recsys.data.sources.mapping import conform, identified
+from recsys.data.sources.readability import Readability
+from recsys.data.sources.source import arrived, history, of_interval
 from recsys.errors import ConfigError, SourceError
 from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
 
@@ -27,7 +30,8 @@ _CSV_BYTES = 32 * 2**20
 class FilesReader:
     """A source of files; every file is read in batches, so memory does not grow with the data."""
 
-    def __init__(self, settings: FilesSource) -> None:
+    def __init__(self, settings: FilesSource, max_gap_days: int = MAX_GAP_DAYS) -> None:
+        self._max_gap_days = max_gap_days
         self._tables: dict[TableName, TableMapping] = {
             "interactions": settings.interactions,
             "users": settings.users,
@@ -35,21 +39,17 @@ class FilesReader:
         }
 
     @cached_property
-    def _spans(self) -> dict[str, tuple[datetime, datetime]]:
-        """The first and last event of each file that has one."""
-        spans: dict[str, tuple[datetime, datetime]] = {}
+    def _days(self) -> dict[str, Counter[date]]:
+        """How many events of each file happened on which day."""
+        days: dict[str, Counter[date]] = {}
         for path, batch in self._read("interactions"):
-            low, high = batch[TIMESTAMP].min(), batch[TIMESTAMP].max()
-            if isinstance(low, datetime) and isinstance(high, datetime):
-                first, last = spans.get(path, (low, high))
-                spans[path] = min(low, first), max(high, last)
-        return spans
+            days.setdefault(path, Counter()).update(events_per_day(batch[TIMESTAMP]))
+        return days
 
     @cached_property
     def _interval(self) -> tuple[datetime, datetime]:
-        first = min((low for low, _ in self._spans.values()), default=None)
-        last = max((high for _, high in self._spans.values()), default=None)
-        return whole_days(first, last, self._tables["interactions"].uri)
+        together = sum(self._days.values(), Counter())
+        return history(together, self._max_gap_days, self._tables["interactions"].uri)
 
     def interval(self) -> tuple[datetime, datetime]:
         """Return the days of the events; reads them once."""
@@ -67,11 +67,13 @@ class FilesReader:
 
     def interactions(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """Yield events of `[start, end)`; files that hold none of them are not read again."""
-        first = self._interval[0]
-        spans = self._spans.items()
-        elsewhere = {path for path, (low, high) in spans if low >= end or high < start} if start > first else set()
+        whole = self._interval
+        elsewhere: set[str] = set()
+        if start > whole[0]:
+            first, last = start.astimezone(UTC).date(), end.astimezone(UTC).date()
+            elsewhere = {path for path, days in self._days.items() if not any(first <= day <= last for day in days)}
         for _, batch in self._read("interactions", elsewhere):
-            yield identified(of_interval(batch, start, end, first))
+            yield identified(of_interval(batch, start, end, whole))
 
     def _read(self, table: TableName, without: Collection[str] = ()) -> Iterator[tuple[str, pl.DataFrame]]:
         mapping = self._tables[table]
@@ -79,7 +81,7 @@ class FilesReader:
             if table == "interactions":
                 raise ConfigError("source.interactions.uri is empty; say which files hold the interactions")
             return
-        readability, n_rows = Readability(table, mapping.uri), 0
+        readability, n_rows = Readability(table, mapping.uri, mapping), 0
         for file in _open_files(mapping.uri):
             if file.path in without:
                 continue

@@ -1,6 +1,7 @@
 """Any database SQLAlchemy reads, a query or table for each of the contract's tables."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,8 +13,10 @@ import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.config import SqlSource, TableMapping
-from recsys.data.sources.mapping import Readability, conform, identified
-from recsys.data.sources.source import arrived, of_interval, whole_days
+from recsys.data.outlying import MAX_GAP_DAYS, events_per_day
+from recsys.data.sources.mapping import conform, identified
+from recsys.data.sources.readability import Readability
+from recsys.data.sources.source import arrived, history, of_interval
 from recsys.errors import ConfigError, SourceError
 from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
 
@@ -23,8 +26,8 @@ _PLAIN: Final = {str, int, float, bool, bytes, datetime, date, Decimal}
 class SqlReader:
     """A source of SQL queries, streamed in batches by a server-side cursor where the database has one."""
 
-    def __init__(self, settings: SqlSource) -> None:
-        self._settings = settings
+    def __init__(self, settings: SqlSource, max_gap_days: int = MAX_GAP_DAYS) -> None:
+        self._settings, self._max_gap_days = settings, max_gap_days
         self._tables: dict[TableName, TableMapping] = {
             "interactions": settings.interactions,
             "users": settings.users,
@@ -43,9 +46,10 @@ class SqlReader:
 
     @cached_property
     def _interval(self) -> tuple[datetime, datetime]:
-        times = [(batch[TIMESTAMP].min(), batch[TIMESTAMP].max()) for batch in self._read("interactions")]
-        known = [time for pair in times for time in pair if isinstance(time, datetime)]
-        return whole_days(min(known, default=None), max(known, default=None), "the interactions query")
+        days: Counter[date] = Counter()
+        for batch in self._read("interactions"):
+            days.update(events_per_day(batch[TIMESTAMP]))
+        return history(days, self._max_gap_days, "the interactions query")
 
     def interval(self) -> tuple[datetime, datetime]:
         """Return the days of the events; reads them once."""
@@ -63,9 +67,9 @@ class SqlReader:
 
     def interactions(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """Yield events of `[start, end)`."""
-        first = self._interval[0]
+        whole = self._interval
         for batch in self._read("interactions"):
-            yield identified(of_interval(batch, start, end, first))
+            yield identified(of_interval(batch, start, end, whole))
 
     def _read(self, table: TableName) -> Iterator[pl.DataFrame]:
         mapping, where = self._tables[table], f"the {table} query"
@@ -73,7 +77,7 @@ class SqlReader:
             if table == "interactions":
                 raise ConfigError("source.interactions.query is empty; say which rows are the interactions")
             return
-        readability, n_rows = Readability(table, where), 0
+        readability, n_rows = Readability(table, where, mapping), 0
         try:
             with self._engine.connect() as connection:
                 stream = connection.execution_options(stream_results=True, yield_per=self._settings.batch_rows)
