@@ -7,6 +7,7 @@ import polars as pl
 
 from recsys.config import PrivacyConfig
 from recsys.data.privacy import PseudonymKey, mask_references, pseudonymise
+from recsys.data.unreadable import lost
 from recsys.schema import (
     CONSENT_PERSONALIZATION,
     DO_NOT_SELL,
@@ -22,24 +23,30 @@ PSEUDONYM: Final = "_pseudonym"
 STATUS: Final = "_status"
 KEPT: Final = "kept"
 NO_CONSENT: Final = "withheld_no_consent"
+UNREADABLE_CONSENT: Final = "withheld_unreadable_consent"
 DO_NOT_SELL_WITHHELD: Final = "withheld_do_not_sell"
 UNKNOWN_USER: Final = "withheld_unknown_user"
 NO_USER: Final = "withheld_no_user"
 RETENTION: Final = "dropped_retention"
-STATUSES: Final = (KEPT, NO_CONSENT, DO_NOT_SELL_WITHHELD, UNKNOWN_USER, NO_USER, RETENTION)
+STATUSES: Final = (KEPT, NO_CONSENT, UNREADABLE_CONSENT, DO_NOT_SELL_WITHHELD, UNKNOWN_USER, NO_USER, RETENTION)
 
 
 def build_register(users: pl.DataFrame, privacy: PrivacyConfig, key: PseudonymKey) -> pl.DataFrame:
     """Return the users with two more columns: their pseudonym, and whether they may pass.
 
-    Rows without a user id are left out. A user with several rows passes only where every one of them agrees.
+    Rows without a user id are left out. A user with several rows passes only where every one of them agrees. Consent
+    that was recorded in words nobody can read is no consent, whatever `consent_missing` says.
     """
     known = users.filter(pl.col(USER_ID).is_not_null() & (pl.col(USER_ID) != ""))
     missing = privacy.consent_missing == "allow"
+    asked = (CONSENT_PERSONALIZATION, DO_NOT_SELL) if privacy.purpose == "advertising" else (CONSENT_PERSONALIZATION,)
+    unclear = pl.any_horizontal(lost(known, column) for column in asked)
     agrees = pl.col(CONSENT_PERSONALIZATION).fill_null(missing)
     sellable = ~pl.col(DO_NOT_SELL).fill_null(not missing) if privacy.purpose == "advertising" else pl.lit(True)
     status = (
-        pl.when(~agrees)
+        pl.when(unclear)
+        .then(pl.lit(UNREADABLE_CONSENT))
+        .when(~agrees)
         .then(pl.lit(NO_CONSENT))
         .when(~sellable)
         .then(pl.lit(DO_NOT_SELL_WITHHELD))

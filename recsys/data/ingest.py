@@ -28,6 +28,7 @@ from recsys.data.consent import (
 from recsys.data.privacy import coarsen_users, load_key
 from recsys.data.sources import Source
 from recsys.data.tables import TableWriter, collect, to_contract
+from recsys.data.unreadable import UnreadableRows
 from recsys.errors import ConfigError
 from recsys.schema import INTERACTIONS, ITEM_ID, ITEMS, PRIVATE_USERS, PUBLISHED_AT, SIGNED_UP_AT, USER_ID, USERS
 from recsys.storage import join, publish
@@ -87,19 +88,22 @@ def ingest_partition(
     register = register_as_of(door.register, end)
     items = door.items.filter(pl.col(PUBLISHED_AT).is_null() | (pl.col(PUBLISHED_AT) < end))
     everything = partition == "all" or start <= door.first
+    unreadable = UnreadableRows()
     with publish(join(config.storage, "staging", partition), door.policy()) as folder:
-        counts, named = _write_interactions(folder.path, source, start, end, register, door)
+        counts, named = _write_interactions(folder.path, source, start, end, register, door, unreadable)
         chosen = _arrived_or_named(register, start, SIGNED_UP_AT, USER_ID, named[USER_ID], everything)
         users = chosen.filter(pl.col(STATUS) == KEPT)
         with TableWriter(folder.path / "users.parquet", PRIVATE_USERS) as writer:
-            writer.write(_private_users(users, door))
+            writer.write(unreadable.take("users", _private_users(users, door), 0))
         undated = items.filter(pl.col(PUBLISHED_AT).is_null())[ITEM_ID]
         named_items = pl.concat([named[ITEM_ID], undated])
         with TableWriter(folder.path / "items.parquet", ITEMS) as writer:
-            writer.write(_arrived_or_named(items, start, PUBLISHED_AT, ITEM_ID, named_items, everything))
+            chosen = _arrived_or_named(items, start, PUBLISHED_AT, ITEM_ID, named_items, everything)
+            writer.write(unreadable.take("items", chosen, 0))
         n_withheld = register.filter(pl.col(STATUS) != KEPT)[USER_ID].n_unique()
         counts |= {"users_read": register[USER_ID].n_unique(), "users_withheld": n_withheld, "users_kept": len(users)}
         counts["items_kept"] = writer.n_rows
+        counts |= {f"unreadable_{column}": n for column, n in unreadable.write(folder.path).items()}
         folder.info |= {
             "counts": {**counts},
             "start": start.isoformat(),
@@ -112,7 +116,13 @@ def ingest_partition(
 
 
 def _write_interactions(
-    folder: Path, source: Source, start: datetime, end: datetime, register: pl.DataFrame, door: PrivacyDoor
+    folder: Path,
+    source: Source,
+    start: datetime,
+    end: datetime,
+    register: pl.DataFrame,
+    door: PrivacyDoor,
+    unreadable: UnreadableRows,
 ) -> tuple[dict[str, int], dict[str, pl.Series]]:
     counts: Counter[str] = Counter()
     named: dict[str, list[pl.Series]] = {USER_ID: [], ITEM_ID: []}
@@ -123,7 +133,7 @@ def _write_interactions(
             counts.update({"read": len(events), **dict(statuses.iter_rows())})
             for name, seen in named.items():
                 seen.append(kept[name].unique())
-            writer.write(hide_ids(kept, door.key))
+            writer.write(unreadable.take("interactions", hide_ids(kept, door.key), writer.n_rows))
     together = {
         name: pl.concat(seen).unique() if seen else pl.Series([], dtype=pl.String) for name, seen in named.items()
     }

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recsys.data.outlying import events_per_day
 from recsys.data.tables import n_rows
+from recsys.data.unreadable import read_unreadable
 from recsys.data.validation.rules import Context, first_rows
 from recsys.schema import EVENT, EVENT_ID, ITEM_ID, TABLES, TIMESTAMP, USER_ID, TableName
 from recsys.storage import local_path, read_manifest
@@ -50,7 +52,8 @@ class Staged:
             return self._context
         users = pl.read_parquet(self.path("users"), columns=[USER_ID])[USER_ID] if self.info["has_users"] else None
         items = pl.read_parquet(self.path("items"), columns=[ITEM_ID])[ITEM_ID] if self.info["has_items"] else None
-        self._context = Context(self.start, self.end, users, items)
+        moments = pl.read_parquet(self.path("interactions"), columns=[TIMESTAMP])[TIMESTAMP]
+        self._context = Context(self.start, self.end, users, items, events_per_day(moments))
         return self._context
 
     def first(self, table: TableName) -> pl.Series:
@@ -59,6 +62,10 @@ class Staged:
             keys = [EVENT_ID, USER_ID, ITEM_ID, EVENT, TIMESTAMP] if table == "interactions" else [_key(table)]
             self._first[table] = first_rows(pl.scan_parquet(self.path(table)).select(keys), table)
         return self._first[table]
+
+    def unreadable(self, table: TableName, offset: int, n_rows: int) -> pl.Series:
+        """Return what each of `n_rows` rows from `offset` on lost when its source was read; null for nothing."""
+        return read_unreadable(self.folder, table, offset, n_rows)
 
     def release(self) -> None:
         """Forget what only the checks of rows need, once they are done."""

@@ -118,15 +118,16 @@ class _Run:
 
 def _checked(piece: Piece, table: TableName, rules: list[Rule]) -> pl.DataFrame:
     """Return only the columns the rules look at, one row per row of the piece."""
-    rows = pl.scan_parquet(piece.staged.path(table))
-    first = piece.staged.first(table)
-    if table == "interactions":
-        rows, first = rows.slice(piece.offset, piece.n_rows), first.slice(piece.offset, piece.n_rows)
+    whole = table != "interactions"
+    offset, n_rows = (0, piece.staged.rows[table]) if whole else (piece.offset, piece.n_rows)
+    rows = pl.scan_parquet(piece.staged.path(table)).slice(offset, n_rows)
+    first = piece.staged.first(table).slice(offset, n_rows)
+    unreadable = piece.staged.unreadable(table, offset, n_rows)
     columns = [
         (pl.col(rule.column) if rule.check is None else rule.check.fill_null(True)).alias(rule.column)
         for rule in {rule.column: rule for rule in rules}.values()
     ]
-    checked = rows.with_columns(first.alias("first")).select(columns).collect()
+    checked = rows.with_columns(first.alias("first"), unreadable).select(columns).collect()
     return checked.with_columns(pl.col(EVENT).cast(pl.Categorical)) if EVENT in checked.columns else checked
 
 
