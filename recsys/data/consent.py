@@ -1,11 +1,13 @@
 """Who may pass the privacy door, and what happens to the events of those who may not."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 import polars as pl
 
 from recsys.config import PrivacyConfig
+from recsys.data.identifiers import usual_form
 from recsys.data.privacy import PseudonymKey, mask_references, pseudonymise
 from recsys.data.unreadable import lost
 from recsys.schema import (
@@ -85,6 +87,47 @@ def screen_interactions(
     )
     judged = joined.with_columns(status.alias(STATUS))
     return judged.filter(pl.col(STATUS) == KEPT).drop(STATUS), judged.group_by(STATUS).len("count")
+
+
+def count_users(register: pl.DataFrame) -> dict[str, int]:
+    """Return how many users there are, how many are withheld, and of how many consent is not recorded at all."""
+    unrecorded = pl.col(CONSENT_PERSONALIZATION).is_null() & (pl.col(STATUS) != UNREADABLE_CONSENT)
+    return {
+        "users_read": register[USER_ID].n_unique(),
+        "users_withheld": register.filter(pl.col(STATUS) != KEPT)[USER_ID].n_unique(),
+        "users_unrecorded": register.filter(unrecorded)[USER_ID].n_unique(),
+    }
+
+
+def why_withheld(counts: Mapping[str, int], forms: Mapping[str, str]) -> str:
+    """Say what to set where no event may pass; `counts` are of users and of events by status.
+
+    `forms` holds the usual form of a user id by table where no id of the one is in the other.
+    """
+    allow = (
+        'privacy.consent_missing = "allow" if every user has agreed elsewhere: then all events are used, save of users '
+        "recorded as refusing"
+    )
+    if not counts.get("users_read"):
+        return f"there is no users table to say who agreed; map source.users with {CONSENT_PERSONALIZATION}, or set {allow}"
+    if forms:
+        return (
+            f"no user_id of interactions is in users: the form there is {forms['interactions']}, in users "
+            f"{forms['users']} (9 a digit, a a letter); write them alike in both tables"
+        )
+    if counts.get("users_unrecorded") == counts["users_read"]:
+        return f"users records consent of nobody; map its column to {CONSENT_PERSONALIZATION}, or set {allow}"
+    if counts.get(UNREADABLE_CONSENT):
+        return f"answers must be yes, y, true, t, on, 1 or their opposites in {CONSENT_PERSONALIZATION} and {DO_NOT_SELL}"
+    return (
+        f"check the users' consent columns ({CONSENT_PERSONALIZATION}, {DO_NOT_SELL}) and [privacy]: consent_missing, "
+        "purpose and retention_days"
+    )
+
+
+def id_forms(named: pl.Series, known: pl.Series) -> dict[str, str]:
+    """Return the usual form of the user ids that events name and of those in users."""
+    return {"interactions": usual_form(named), "users": usual_form(known)}
 
 
 def hide_ids(kept: pl.DataFrame, key: PseudonymKey) -> pl.DataFrame:

@@ -7,12 +7,12 @@ from typing import Final
 import polars as pl
 
 from recsys.config import TableMapping
+from recsys.data.identifiers import form_of
 from recsys.data.sources.times import unit_by_size
 from recsys.errors import SourceError
 from recsys.schema import TABLE_SCHEMAS, TIMESTAMP, TableName
 
 _UNITS: Final = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-_MAX_SHAPE: Final = 40
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _FIRST_WEEKS: Final = timedelta(days=31)  # 1.8e9 seconds, taken for milliseconds, are three weeks
@@ -26,7 +26,7 @@ class Readability:
         self._lost: Counter[str] = Counter()
         self._read: Counter[str] = Counter()
         self._units: dict[str, Counter[str]] = {}
-        self._shapes: dict[str, str] = {}
+        self._forms: dict[str, str] = {}
         self._latest: dict[str, datetime] = {}
 
     def add(self, name: str, given: pl.Series, read: pl.Series, lost: pl.Series) -> None:
@@ -34,8 +34,8 @@ class Readability:
         n_lost = int(lost.sum())
         self._lost[name] += n_lost
         self._read[name] += read.count()
-        if n_lost and name not in self._shapes:
-            self._shapes[name] = shape_of(str(given.filter(lost)[0]))
+        if n_lost and name not in self._forms:
+            self._forms[name] = form_of(str(given.filter(lost)[0]))
         if isinstance(read.dtype, pl.Datetime) and given.dtype.is_temporal():
             latest = [moment for moment in (self._latest.get(name), read.max()) if isinstance(moment, datetime)]
             self._latest |= {name: max(latest)} if latest else {}
@@ -72,7 +72,7 @@ class Readability:
         refusal = f"no value can be read as {TABLE_SCHEMAS[self._table][name]} for {column}"
         if wrong_unit:
             return f"{refusal}: they are {_UNITS[likely]} since 1970 by their size: {self._set_unit(likely)}"
-        return f"{refusal}, the first has the form {self._shapes[name]}; {self._advice(name)}"
+        return f"{refusal}, the first has the form {self._forms[name]}; {self._advice(name)}"
 
     def _set_unit(self, unit: str) -> str:
         return f'set source.{self._table}.timestamp_unit = "{unit}" (or "auto") and no timestamp_format'
@@ -84,15 +84,11 @@ class Readability:
                 f'{mapped}, or set source.{self._table}.timestamp_format to the pattern, such as "%d.%m.%Y %H:%M", '
                 "or timestamp_unit"
             )
+        if TABLE_SCHEMAS[self._table][name] == pl.Boolean:
+            return f"{mapped}; answers must be yes, y, true, t, on, 1 or their opposites"
         if TABLE_SCHEMAS[self._table][name].is_numeric():
             return f'{mapped}, or set source.{self._table}.decimal = "," where numbers have a decimal comma'
         return mapped
-
-
-def shape_of(text: str) -> str:
-    """Return the form of a value that must not be shown: 9 for a digit, a for a letter, the rest as it is."""
-    form = "".join("9" if one.isdigit() else "a" if one.isalpha() else one for one in text[:_MAX_SHAPE])
-    return f"{form!r}{'...' if len(text) > _MAX_SHAPE else ''}"
 
 
 def _units(given: pl.Series, lost: pl.Series, mapping: TableMapping) -> dict[str, int]:

@@ -161,7 +161,7 @@ def _interaction_rules(validation: ValidationConfig, context: Context) -> list[R
         ),
         _true("not_duplicate", "one row per event id, and per user, item, kind and time", pl.col("first")),
         _true("user_known", "every event's user is in users", _known(USER_ID, context.user_ids)),
-        _true("item_known", "every event's item is in items", _known(ITEM_ID, context.item_ids)),
+        _true("item_known", "every event's item has a good row in items", _known(ITEM_ID, context.item_ids)),
     ]
 
 

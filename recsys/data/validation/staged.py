@@ -46,15 +46,26 @@ class Staged:
         """Return the table's local Parquet file."""
         return self.folder / f"{table}.parquet"
 
-    def context(self) -> Context:
-        """Return what the rows are checked against: the partition is self-contained, so only its own tables."""
-        if self._context is not None:
-            return self._context
-        users = pl.read_parquet(self.path("users"), columns=[USER_ID])[USER_ID] if self.info["has_users"] else None
-        items = pl.read_parquet(self.path("items"), columns=[ITEM_ID])[ITEM_ID] if self.info["has_items"] else None
-        moments = pl.read_parquet(self.path("interactions"), columns=[TIMESTAMP])[TIMESTAMP]
-        self._context = Context(self.start, self.end, users, items, events_per_day(moments))
+    def context(self, table: TableName) -> Context:
+        """Return what the rows are checked against: the partition is self-contained, so only its own tables.
+
+        Items must be checked before interactions: an item without a good row is unknown, lest its events bring it back
+        without its dates.
+        """
+        if table != "interactions":
+            return Context(self.start, self.end, None, None)
+        if self._context is None:
+            users = pl.read_parquet(self.path("users"), columns=[USER_ID])[USER_ID] if self.info["has_users"] else None
+            items = self._good_items() if self.info["has_items"] else None
+            moments = pl.read_parquet(self.path("interactions"), columns=[TIMESTAMP])[TIMESTAMP]
+            self._context = Context(self.start, self.end, users, items, events_per_day(moments))
         return self._context
+
+    def _good_items(self) -> pl.Series:
+        items = pl.read_parquet(self.path("items"), columns=[ITEM_ID])[ITEM_ID]
+        good = np.ones(len(items), dtype=bool)
+        good[self.bad_positions("items")] = False
+        return items.filter(pl.Series(good, dtype=pl.Boolean))
 
     def first(self, table: TableName) -> pl.Series:
         """Tell for each row of the table whether it is the first of its kind in the whole partition."""

@@ -70,9 +70,9 @@ class _Run:
                 yield publish_snapshot(self.config, one)
 
     def _check_rows(self, batch: Sequence[Piece], run: str) -> None:
-        contexts = [piece.staged.context() for piece in batch]
-        for table in TABLES:
-            pieces = [(p, c) for p, c in zip(batch, contexts, strict=True) if table == "interactions" or p.is_first]
+        for table in reversed(TABLES):
+            chosen = [piece for piece in batch if table == "interactions" or piece.is_first]
+            pieces = [(piece, piece.staged.context(table)) for piece in chosen]
             if not pieces:
                 continue
             rules = row_rules(table, self.config.validation, pieces[0][1])
