@@ -91,6 +91,6 @@ Source = Annotated[DemoSource | MovieLensSource | FilesSource | SqlSource, Field
 def _holds_a_date(pattern: str) -> bool:
     moment = datetime(2026, 11, 29, 15, 45, tzinfo=UTC)
     try:
-        return datetime.strptime(moment.strftime(pattern), pattern).date() == moment.date()  # noqa: DTZ007  only the date
+        return datetime.strptime(moment.strftime(pattern), pattern).date() == moment.date()
     except ValueError:
         return False

@@ -109,7 +109,7 @@ def why_withheld(counts: Mapping[str, int], forms: Mapping[str, str]) -> str:
         "recorded as refusing"
     )
     if not counts.get("users_read"):
-        return f"there is no users table to say who agreed; map source.users with {CONSENT_PERSONALIZATION}, or set {allow}"
+        return f"no users table says who agreed; map source.users with {CONSENT_PERSONALIZATION}, or set {allow}"
     if forms:
         return (
             f"no user_id of interactions is in users: the form there is {forms['interactions']}, in users "
@@ -118,7 +118,9 @@ def why_withheld(counts: Mapping[str, int], forms: Mapping[str, str]) -> str:
     if counts.get("users_unrecorded") == counts["users_read"]:
         return f"users records consent of nobody; map its column to {CONSENT_PERSONALIZATION}, or set {allow}"
     if counts.get(UNREADABLE_CONSENT):
-        return f"answers must be yes, y, true, t, on, 1 or their opposites in {CONSENT_PERSONALIZATION} and {DO_NOT_SELL}"
+        return (
+            f"answers must be yes, y, true, t, on, 1 or their opposites in {CONSENT_PERSONALIZATION} and {DO_NOT_SELL}"
+        )
     return (
         f"check the users' consent columns ({CONSENT_PERSONALIZATION}, {DO_NOT_SELL}) and [privacy]: consent_missing, "
         "purpose and retention_days"

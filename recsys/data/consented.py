@@ -26,7 +26,7 @@ from recsys.data.privacy import coarsen_users
 from recsys.data.sources import open_source
 from recsys.data.sources.casting import cast, unreadable
 from recsys.data.tables import EVENT_RULES, UNREADABLE, to_contract
-from recsys.data.unreadable import count_lost, lost
+from recsys.data.unreadable import count_lost
 from recsys.errors import DataError, SourceError
 from recsys.schema import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
 
@@ -59,8 +59,9 @@ def read_consented(config: Config) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataF
     if interactions.is_empty() and len(found := pl.concat(judged)):
         raise DataError(_nothing_left(found, register, some))
     users = register.filter(pl.col(STATUS) == KEPT).drop(PSEUDONYM, STATUS)
-    _refuse_incomplete(interactions, begin, end, config.validation.max_gap_days)
     _refuse_unreadable({"interactions": interactions, "users": register, "items": door.items})
+    _refuse_incomplete(interactions)
+    _refuse_far(interactions[TIMESTAMP], begin, end, config.validation.max_gap_days)
     tables = (interactions, coarsen_users(users, door.privacy), door.items)
     without = [table.drop(UNREADABLE, strict=False) for table in tables]
     return without[0], without[1], without[2]
@@ -73,18 +74,19 @@ def _nothing_left(found: pl.DataFrame, register: pl.DataFrame, some: pl.Series) 
     return f"no event may be used: {reasons}; {why_withheld({**count_users(register), **totals}, forms)}"
 
 
-def _refuse_incomplete(interactions: pl.DataFrame, begin: datetime, end: datetime, max_gap_days: int) -> None:
+def _refuse_incomplete(interactions: pl.DataFrame) -> None:
     """Raise DataError: there is no quarantine here, and leaving rows out in silence would change what is measured."""
-    rules = {_LACKING[name]: rule for name, rule in EVENT_RULES.items()}
-    rules[_LACKING["timestamp_present"]] |= lost(interactions, TIMESTAMP)  # told by _refuse_unreadable
-    counts = interactions.select((~rule).fill_null(False).sum().alias(name) for name, rule in rules.items())
-    if found := ", ".join(f"{n} have {name}" for name, n in counts.row(0, named=True).items() if n):
+    counts = interactions.select((~rule).fill_null(False).sum().alias(name) for name, rule in EVENT_RULES.items())
+    if found := ", ".join(f"{n} have {_LACKING[name]}" for name, n in counts.row(0, named=True).items() if n):
         raise DataError(f"of {len(interactions)} events {found}; correct the source, or leave these rows out of it")
-    far = interactions[TIMESTAMP].filter(~interactions[TIMESTAMP].is_between(begin, end, closed="left"))
-    if len(far.drop_nulls()):
+
+
+def _refuse_far(moments: pl.Series, begin: datetime, end: datetime, max_gap_days: int) -> None:
+    far = moments.filter((moments < begin) | (moments >= end)).dt.date()
+    if len(far):
         raise DataError(
-            f"{len(far)} of {len(interactions)} events have a timestamp more than {max_gap_days} days from all others, "
-            f"from {far.min()} to {far.max()}; correct the source, or set validation.max_gap_days = 0 to accept them"
+            f"{len(far)} of {len(moments)} events have a timestamp more than {max_gap_days} days from all others, from "
+            f"{far.min()!s} to {far.max()!s}; correct the source, or set validation.max_gap_days = 0 to accept them"
         )
 
 
@@ -116,7 +118,9 @@ def read_ids(uri: str, column: str = "") -> list[str]:
         raise SourceError(f"{uri} has no column {name!r}; found {', '.join(table.columns)}")
     read = cast(table[name], pl.String(), TableMapping(), ITEM_ID)
     if n_lost := int(unreadable(table[name], read).sum()):
-        raise SourceError(f"{uri}: {n_lost} ids in {name!r} cannot be read as text; write them as text or whole numbers")
+        raise SourceError(
+            f"{uri}: {n_lost} ids in {name!r} cannot be read as text; write them as text or whole numbers"
+        )
     ids: list[str] = read.drop_nulls().unique(maintain_order=True).to_list()
     if not ids:
         raise SourceError(f"{uri} holds no id in {name!r}; list at least one")

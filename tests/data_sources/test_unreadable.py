@@ -53,7 +53,9 @@ def test_epoch_numbers_in_another_unit_are_refused_with_the_unit_to_set(
     if unit == set_unit:
         assert events(source)["timestamp"].min() == expected
         return
-    with pytest.raises(SourceError, match=rf'interactions.timestamp.*set source.interactions.timestamp_unit = "{unit}"'):
+    with pytest.raises(
+        SourceError, match=rf'interactions.timestamp.*set source.interactions.timestamp_unit = "{unit}"'
+    ):
         source.interval()
 
 

@@ -13,7 +13,8 @@ _ABSENT: Final = ("", "null", "nan", "\\n")  # how exports spell a value that is
 _ABSENT_NUMBERS: Final = (*_ABSENT, "none", "na", "n/a", "nat")  # words that as consent could mean a refusal
 _WHOLE: Final = r"^(-?(?:0|[1-9]\d*))\.0+$"
 _GROUPED: Final = r"^[+-]?\d{1,3}(\.\d{3})+(,\d+)?$"  # 1.234.567,8
-_EXACT: Final = {pl.Float32: 2**24, pl.Float64: 2**53}  # from here on neighbouring whole numbers share a float
+# From here on neighbouring whole numbers share a float.
+_EXACT: Final[dict[type[pl.DataType], int]] = {pl.Float32: 2**24, pl.Float64: 2**53}
 _IDS: Final = "_id"  # columns that end so hold identifiers
 
 
@@ -85,7 +86,9 @@ def _listed(value: pl.Expr, found: pl.DataType, separator: str) -> pl.Expr:
     if not isinstance(found, pl.List):
         return _labels(_text(value, found, is_id=False), separator)
     inner = found.inner
-    return value.list.eval(_text(pl.element(), inner, is_id=False)) if inner.is_float() else value
+    if isinstance(inner, pl.DataType) and inner.is_float():
+        return value.list.eval(_text(pl.element(), inner, is_id=False))
+    return value
 
 
 def _labels(value: pl.Expr, separator: str) -> pl.Expr:

@@ -55,8 +55,8 @@ class Readability:
         column = f"{self._table}.{name}"
         if name == TIMESTAMP and _EPOCH <= self._latest.get(name, _NEVER) < _EPOCH + _FIRST_WEEKS:
             return (
-                f"all {self._read[name]} times of {column} lie in January 1970 or before: the export took epoch numbers "
-                "for another unit; export the numbers themselves and set "
+                f"all {self._read[name]} times of {column} lie in January 1970 or before: the export took epoch "
+                "numbers for another unit; export the numbers themselves and set "
                 f'source.{self._table}.timestamp_unit = "auto"'
             )
         units = self._units.get(name, Counter())

@@ -43,9 +43,7 @@ def arrived(frame: pl.DataFrame, column: str, start: datetime, end: datetime, fi
     return frame.filter(pl.col(column).is_null() | (since & (pl.col(column) < end)))
 
 
-def of_interval(
-    events: pl.DataFrame, start: datetime, end: datetime, whole: tuple[datetime, datetime]
-) -> pl.DataFrame:
+def of_interval(events: pl.DataFrame, start: datetime, end: datetime, whole: tuple[datetime, datetime]) -> pl.DataFrame:
     """Return the events that belong to `[start, end)` by the protocol's rule; `whole` is the source's interval."""
     moment = pl.col(TIMESTAMP)
     known = ((moment >= whole[0]) & (moment < whole[1])).fill_null(False)

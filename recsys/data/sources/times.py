@@ -35,10 +35,9 @@ def unit_by_size(number: pl.Expr) -> pl.Expr:
     Fractions of a second count only from March 1973 on, where they are no plausible seconds; else, and for 0, null.
     """
     size = number.abs()
-    unit = pl.when((size > 0) & (size < _YEAR_2200)).then(pl.lit("s"))
-    for name, ticks in list(_PER_SECOND.items())[1:]:
-        unit = unit.when(size.is_between(_YEAR_1973 * ticks, _YEAR_2200 * ticks)).then(pl.lit(name))
-    return unit.otherwise(None)
+    fits = {name: size.is_between(_YEAR_1973 * ticks, _YEAR_2200 * ticks) for name, ticks in _PER_SECOND.items()}
+    fits["s"] = (size > 0) & (size < _YEAR_2200)
+    return pl.coalesce(pl.when(inside).then(pl.lit(name)) for name, inside in fits.items())
 
 
 def _by_type(column: pl.Series, mapping: TableMapping) -> pl.Series:
@@ -47,16 +46,18 @@ def _by_type(column: pl.Series, mapping: TableMapping) -> pl.Series:
     if column.dtype == pl.Date:
         return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     if mapping.timestamp_format:
-        text = column.cast(pl.String, strict=False).str.strip_chars()
-        frame = pl.DataFrame({"text": text})
+        frame = pl.DataFrame({"text": column.cast(pl.String, strict=False).str.strip_chars()})
         return frame.select(pl.coalesce(_by_pattern(pattern) for pattern in mapping.timestamp_format)).to_series()
-    if mapping.timestamp_unit == "iso":
-        return _iso(column)
+    return _iso(column) if mapping.timestamp_unit == "iso" else _numbers(column, mapping.timestamp_unit)
+
+
+def _numbers(column: pl.Series, unit: str) -> pl.Series:
+    """Read epoch numbers of a unit; with "auto" of any, and ISO 8601 where a value can be read so."""
     numbers = pl.DataFrame({"number": column.cast(pl.Float64, strict=False)})
-    if mapping.timestamp_unit != "auto":
-        return numbers.select(_epoch(pl.lit(_PER_SECOND[mapping.timestamp_unit]))).to_series()
-    unit = pl.when(pl.col("number") == 0).then(pl.lit("s")).otherwise(unit_by_size(pl.col("number")))
-    numeric = numbers.select(_epoch(unit.replace_strict(_PER_SECOND, return_dtype=pl.Int64))).to_series()
+    if unit != "auto":
+        return numbers.select(_epoch(pl.lit(_PER_SECOND[unit]))).to_series()
+    likely = pl.when(pl.col("number") == 0).then(pl.lit("s")).otherwise(unit_by_size(pl.col("number")))
+    numeric = numbers.select(_epoch(likely.replace_strict(_PER_SECOND, return_dtype=pl.Int64))).to_series()
     if column.dtype.is_float():
         return numeric
     written = _iso(column)

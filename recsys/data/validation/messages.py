@@ -1,5 +1,7 @@
 """What a person reads when validation stops a run: ids never, links always."""
 
+from typing import Final
+
 import numpy as np
 import polars as pl
 
@@ -10,6 +12,8 @@ from recsys.data.validation.checker import expectation_name
 from recsys.data.validation.rules import Rule, row_rules
 from recsys.data.validation.staged import Staged
 from recsys.schema import ITEM_ID, TABLES, TIMESTAMP, TableName
+
+_USERS: Final = ("users_read", "users_withheld", "users_unrecorded")
 
 
 def failure_message(
@@ -43,9 +47,10 @@ def nothing_left(name: str, partitions: list[Staged]) -> str:
         return f"no interactions in {name}: the source has no event in this interval; check start and end"
     names = sorted({key for count in counts for key in count if key.startswith(("withheld", "dropped"))})
     sums = {key: sum(count.get(key, 0) for count in counts) for key in names}
-    users = {key: max(count.get(key, 0) for count in counts) for key in ("users_read", "users_withheld", "users_unrecorded")}
+    users = {key: max(count.get(key, 0) for count in counts) for key in _USERS}
     detail = ", ".join(f"{key} {n}" for key, n in sums.items() if n)
-    forms = next((one.info["id_forms"] for one in partitions if one.info.get("id_forms")), {})
+    found = [seen for one in partitions if isinstance(seen := one.info.get("id_forms"), dict)]
+    forms = {table: str(form) for table, form in found[0].items()} if found else {}
     return (
         f"no rows left in {name}: {users['users_withheld']} of {users['users_read']} users withheld at the privacy "
         f"door, {read} events read ({detail}); {why_withheld({**users, **sums}, forms)}"
@@ -65,11 +70,13 @@ def _bad_rows(staged: Staged, table: TableName, observed: float, validation: Val
 def _seen(staged: Staged, rule: str) -> str:
     """Say what the rows hold that break a rule, where that is no secret: far times, and items that are not known."""
     if rule == "item_known":
-        named, known = (pl.read_parquet(staged.path(name), columns=[ITEM_ID])[ITEM_ID] for name in ("interactions", "items"))
+        named, known = (
+            pl.read_parquet(staged.path(name), columns=[ITEM_ID])[ITEM_ID] for name in ("interactions", "items")
+        )
         unlike = strangers(named, known)
         return f"; {unlike}" if unlike else ""
     if rule == "timestamp_plausible":
         positions = np.unique(np.concatenate(staged.bad["interactions"][rule]))
         far = pl.read_parquet(staged.path("interactions"), columns=[TIMESTAMP])[TIMESTAMP].gather(positions)
-        return f"; found times from {far.min()} to {far.max()}"
+        return f"; found times from {far.min()!s} to {far.max()!s}"
     return ""
