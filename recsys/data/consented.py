@@ -119,7 +119,7 @@ def read_ids(uri: str, column: str = "") -> list[str]:
     read = cast(table[name], pl.String(), TableMapping(), ITEM_ID)
     if n_lost := int(unreadable(table[name], read).sum()):
         raise SourceError(
-            f"{uri}: {n_lost} ids in {name!r} cannot be read as text; write them as text or whole numbers"
+            f"{uri}: {n_lost} ids in {name!r} are unreadable; write text or whole numbers"
         )
     ids: list[str] = read.drop_nulls().unique(maintain_order=True).to_list()
     if not ids:

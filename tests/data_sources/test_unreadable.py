@@ -1,5 +1,6 @@
 """What a source cannot read: the row says so, a whole column is refused with the setting that would read it."""
 
+import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,3 +139,28 @@ def test_sql_floats_and_mixed_types_are_the_same_id_and_what_is_lost_is_named(
         ("7", "500", None), ("x", "500", "value"),
     ]  # fmt: skip
     assert frame["timestamp"].null_count() == 0
+
+
+def test_the_mapping_in_the_documentation_reads_what_it_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data-contract.md").read_text()
+    settings = tomllib.loads(page.split("```toml")[1].split("```")[0])
+    (tmp_path / "exports").mkdir()
+    lines = ['customer,item_id,when,hours\n7,500.0,29.03.2026 03:00,"1.234,5"\n', '8,500,30.03.2026,"4,5"\n']
+    (tmp_path / "exports" / "events-1.csv").write_text("".join(lines))
+    people = {"user_id": [7.0, 8.0], "opt_in": ["Y", "off"], "signed_up_at": [1_767_225_600_000, 1_767_225_600]}
+    pl.DataFrame(people).write_parquet(tmp_path / "exports" / "users.parquet")
+    for table in ("interactions", "users"):
+        settings["source"][table]["uri"] = str(tmp_path / settings["source"][table]["uri"])
+    source = open_source(Config.model_validate(settings))
+    read, users = events(source), pl.concat(list(source.users(*source.interval())))
+    assert read.select("user_id", "item_id", "value").rows() == [("7", "500", 1234.5), ("8", "500", 4.5)]
+    assert read["timestamp"].to_list() == [datetime(2026, 3, 29, 3, tzinfo=UTC), datetime(2026, 3, 30, tzinfo=UTC)]
+    assert users.select("user_id", "consent_personalization").rows() == [("7", True), ("8", False)]
+    assert set(users["signed_up_at"]) == {datetime(2026, 1, 1, tzinfo=UTC)}
+
+
+def test_numbers_of_several_units_in_equal_parts_are_no_wrong_unit(opened: Open) -> None:
+    rows = [("1767225600000", "1"), ("1767225600", "1"), ("1767225600000000", "1"), ("1767225600000", "1")]
+    with pytest.raises(SourceError, match="no value can be read"):
+        opened([rows[0]]).interval()
+    assert len(events(opened([*rows, ("2026-01-01", "2")], timestamp_unit="us"))) == 5
