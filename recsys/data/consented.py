@@ -98,8 +98,8 @@ def _refuse_unreadable(tables: dict[str, pl.DataFrame]) -> None:
     ]
     if found:
         raise DataError(
-            f"{', '.join(found)} cannot be read; correct the source, or its timestamp_unit, timestamp_format or decimal "
-            "in the mapping"
+            f"{', '.join(found)} cannot be read; correct the source, or timestamp_unit, timestamp_format or decimal in "
+            "its mapping"
         )
 
 
@@ -118,9 +118,7 @@ def read_ids(uri: str, column: str = "") -> list[str]:
         raise SourceError(f"{uri} has no column {name!r}; found {', '.join(table.columns)}")
     read = cast(table[name], pl.String(), TableMapping(), ITEM_ID)
     if n_lost := int(unreadable(table[name], read).sum()):
-        raise SourceError(
-            f"{uri}: {n_lost} ids in {name!r} are unreadable; write text or whole numbers"
-        )
+        raise SourceError(f"{uri}: {n_lost} ids in {name!r} are unreadable; write text or whole numbers")
     ids: list[str] = read.drop_nulls().unique(maintain_order=True).to_list()
     if not ids:
         raise SourceError(f"{uri} holds no id in {name!r}; list at least one")
