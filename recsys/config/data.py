@@ -30,6 +30,9 @@ class ValidationConfig(Frozen):
     max_bad_fraction: float = Field(default=0.05, ge=0, le=1, description="share of quarantined rows a table may have")
     max_volume_ratio: float = Field(default=5.0, gt=1, description="allowed change of a partition's rows, either way")
     max_value: float = Field(default=86_400.0, description="largest rating or seconds watched")
+    max_gap_days: int = Field(
+        default=366, ge=0, description="events further than this from all others are bad rows; 0 accepts any time"
+    )
     batch_rows: int = Field(default=1_000_000, ge=1, description="rows validated at a time; bounds memory")
 
 

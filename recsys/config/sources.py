@@ -1,6 +1,6 @@
 """Where interactions, users and items come from."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
@@ -76,7 +76,13 @@ class TableMapping(Frozen):
     )
     otherwise: KindOrIgnore = Field(default="impression", description="the event of a row in which no flag is set")
     value_scale: float = Field(default=1.0, gt=0, description="factor of value: 0.001 makes seconds of milliseconds")
-    timestamp_unit: Literal["iso", "s", "ms", "us"] = "iso"
+    timestamp_unit: Literal["iso", "auto", "s", "ms", "us", "ns"] = Field(
+        default="iso", description="auto reads ISO 8601 and epoch numbers of any unit, told apart by their size"
+    )
+    timestamp_format: tuple[str, ...] = Field(
+        default=(), description="patterns in Python's directives, tried in order instead of timestamp_unit"
+    )
+    decimal: Literal[".", ","] = "."
     timestamps: Literal["given", "none"] = Field(
         default="given", description="none: the interactions have no times; a random hold-out then takes their place"
     )
@@ -120,6 +126,21 @@ class TableMapping(Frozen):
             raise ValueError('timestamps = "none" says there are no times; leave it out, or map no timestamp')
         return self
 
+    @field_validator("timestamp_format", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("timestamp_format")
+    @classmethod
+    def _whole_dates(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if not _holds_a_date(pattern):
+                raise ValueError(
+                    f'timestamp_format must hold year, month and day, such as "%d.%m.%Y %H:%M"; got {pattern!r}'
+                )
+        return patterns
+
 
 _EVENT_SETTINGS = ("events", "flags", "otherwise", "value_scale")
 _FILE_SETTINGS = ("uri", "format", "separator", "quote", "escape", "encoding", "header")
@@ -162,3 +183,11 @@ class SqlSource(_Tables):
 
 
 Source = Annotated[DemoSource | MovieLensSource | FilesSource | SqlSource, Field(discriminator="kind")]
+
+
+def _holds_a_date(pattern: str) -> bool:
+    moment = datetime(2026, 11, 29, 15, 45, tzinfo=UTC)
+    try:
+        return datetime.strptime(moment.strftime(pattern), pattern).date() == moment.date()
+    except ValueError:
+        return False

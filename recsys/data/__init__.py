@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from recsys.config import Config
 from recsys.data.consented import read_consented, read_ids
 from recsys.data.event_words import unknown_words
+from recsys.data.identifiers import strangers
 from recsys.data.ingest import PrivacyDoor, ingest_partition, ingest_range
 from recsys.data.privacy import PseudonymKey, load_key, pseudonymise
 from recsys.data.snapshots import DatasetRef, is_timed, read_table, select_snapshots
@@ -32,6 +33,7 @@ __all__ = [
     "read_ids",
     "read_table",
     "select_snapshots",
+    "strangers",
     "unknown_words",
     "validate_partitions",
 ]

@@ -1,12 +1,15 @@
 """Who may pass the privacy door, and what happens to the events of those who may not."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 import polars as pl
 
 from recsys.config import PrivacyConfig
+from recsys.data.identifiers import usual_form
 from recsys.data.privacy import PseudonymKey, mask_references, pseudonymise
+from recsys.data.unreadable import lost
 from recsys.schema import (
     CONSENT_PERSONALIZATION,
     DO_NOT_SELL,
@@ -22,24 +25,30 @@ PSEUDONYM: Final = "_pseudonym"
 STATUS: Final = "_status"
 KEPT: Final = "kept"
 NO_CONSENT: Final = "withheld_no_consent"
+UNREADABLE_CONSENT: Final = "withheld_unreadable_consent"
 DO_NOT_SELL_WITHHELD: Final = "withheld_do_not_sell"
 UNKNOWN_USER: Final = "withheld_unknown_user"
 NO_USER: Final = "withheld_no_user"
 RETENTION: Final = "dropped_retention"
-STATUSES: Final = (KEPT, NO_CONSENT, DO_NOT_SELL_WITHHELD, UNKNOWN_USER, NO_USER, RETENTION)
+STATUSES: Final = (KEPT, NO_CONSENT, UNREADABLE_CONSENT, DO_NOT_SELL_WITHHELD, UNKNOWN_USER, NO_USER, RETENTION)
 
 
 def build_register(users: pl.DataFrame, privacy: PrivacyConfig, key: PseudonymKey) -> pl.DataFrame:
     """Return the users with two more columns: their pseudonym, and whether they may pass.
 
-    Rows without a user id are left out. A user with several rows passes only where every one of them agrees.
+    Rows without a user id are left out. A user with several rows passes only where every one of them agrees. Consent
+    that was recorded in words nobody can read is no consent, whatever `consent_missing` says.
     """
     known = users.filter(pl.col(USER_ID).is_not_null() & (pl.col(USER_ID) != ""))
     missing = privacy.consent_missing == "allow"
+    asked = (CONSENT_PERSONALIZATION, DO_NOT_SELL) if privacy.purpose == "advertising" else (CONSENT_PERSONALIZATION,)
+    unclear = pl.any_horizontal(lost(known, column) for column in asked)
     agrees = pl.col(CONSENT_PERSONALIZATION).fill_null(missing)
     sellable = ~pl.col(DO_NOT_SELL).fill_null(not missing) if privacy.purpose == "advertising" else pl.lit(True)
     status = (
-        pl.when(~agrees)
+        pl.when(unclear)
+        .then(pl.lit(UNREADABLE_CONSENT))
+        .when(~agrees)
         .then(pl.lit(NO_CONSENT))
         .when(~sellable)
         .then(pl.lit(DO_NOT_SELL_WITHHELD))
@@ -78,6 +87,49 @@ def screen_interactions(
     )
     judged = joined.with_columns(status.alias(STATUS))
     return judged.filter(pl.col(STATUS) == KEPT).drop(STATUS), judged.group_by(STATUS).len("count")
+
+
+def count_users(register: pl.DataFrame) -> dict[str, int]:
+    """Return how many users there are, how many are withheld, and of how many consent is not recorded at all."""
+    unrecorded = pl.col(CONSENT_PERSONALIZATION).is_null() & (pl.col(STATUS) != UNREADABLE_CONSENT)
+    return {
+        "users_read": register[USER_ID].n_unique(),
+        "users_withheld": register.filter(pl.col(STATUS) != KEPT)[USER_ID].n_unique(),
+        "users_unrecorded": register.filter(unrecorded)[USER_ID].n_unique(),
+    }
+
+
+def why_withheld(counts: Mapping[str, int], forms: Mapping[str, str]) -> str:
+    """Say what to set where no event may pass; `counts` are of users and of events by status.
+
+    `forms` holds the usual form of a user id by table where no id of the one is in the other.
+    """
+    allow = (
+        'privacy.consent_missing = "allow" if every user has agreed elsewhere: then all events are used, save of users '
+        "recorded as refusing"
+    )
+    if not counts.get("users_read"):
+        return f"no users table says who agreed; map source.users with {CONSENT_PERSONALIZATION}, or set {allow}"
+    if forms:
+        return (
+            f"no user_id of interactions is in users: the form there is {forms['interactions']}, in users "
+            f"{forms['users']} (9 a digit, a a letter); write them alike in both tables"
+        )
+    if counts.get("users_unrecorded") == counts["users_read"]:
+        return f"users records consent of nobody; map its column to {CONSENT_PERSONALIZATION}, or set {allow}"
+    if counts.get(UNREADABLE_CONSENT):
+        return (
+            f"answers must be yes, y, true, t, on, 1 or their opposites in {CONSENT_PERSONALIZATION} and {DO_NOT_SELL}"
+        )
+    return (
+        f"check the users' consent columns ({CONSENT_PERSONALIZATION}, {DO_NOT_SELL}) and [privacy]: consent_missing, "
+        "purpose and retention_days"
+    )
+
+
+def id_forms(named: pl.Series, known: pl.Series) -> dict[str, str]:
+    """Return the usual form of the user ids that events name and of those in users."""
+    return {"interactions": usual_form(named), "users": usual_form(known)}
 
 
 def hide_ids(kept: pl.DataFrame, key: PseudonymKey) -> pl.DataFrame:

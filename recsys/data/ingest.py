@@ -8,7 +8,6 @@ events must still be recommendable; a user without a date or an event adds nothi
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -20,20 +19,25 @@ from recsys.data.consent import (
     PSEUDONYM,
     STATUS,
     STATUSES,
+    UNKNOWN_USER,
     build_register,
+    count_users,
     hide_ids,
+    id_forms,
     register_as_of,
     screen_interactions,
 )
 from recsys.data.privacy import coarsen_users, load_key
 from recsys.data.sources import Source
 from recsys.data.tables import TableWriter, collect, to_contract
+from recsys.data.unreadable import UnreadableRows
 from recsys.errors import ConfigError
 from recsys.schema import INTERACTIONS, ITEM_ID, ITEMS, PRIVATE_USERS, PUBLISHED_AT, SIGNED_UP_AT, USER_ID, USERS
-from recsys.storage import join, publish
+from recsys.storage import Publication, join, publish
 
 BEGINNING: Final = datetime(1000, 1, 1, tzinfo=UTC)  # before any sign-up or publication
 _DAY: Final = timedelta(days=1)
+_SAMPLE: Final = 10_000  # events whose user ids show the form such ids have
 _MAX_DAYS: Final = 10_000  # 27 years of daily partitions: more comes of a wrong timestamp, not of a history
 
 
@@ -87,19 +91,20 @@ def ingest_partition(
     register = register_as_of(door.register, end)
     items = door.items.filter(pl.col(PUBLISHED_AT).is_null() | (pl.col(PUBLISHED_AT) < end))
     everything = partition == "all" or start <= door.first
+    unreadable = UnreadableRows()
     with publish(join(config.storage, "staging", partition), door.policy()) as folder:
-        counts, named = _write_interactions(folder.path, source, start, end, register, door)
+        counts, named = _write_interactions(folder, source, start, end, register, door, unreadable)
         chosen = _arrived_or_named(register, start, SIGNED_UP_AT, USER_ID, named[USER_ID], everything)
         users = chosen.filter(pl.col(STATUS) == KEPT)
         with TableWriter(folder.path / "users.parquet", PRIVATE_USERS) as writer:
-            writer.write(_private_users(users, door))
+            writer.write(unreadable.take("users", _private_users(users, door), 0))
         undated = items.filter(pl.col(PUBLISHED_AT).is_null())[ITEM_ID]
         named_items = pl.concat([named[ITEM_ID], undated])
         with TableWriter(folder.path / "items.parquet", ITEMS) as writer:
-            writer.write(_arrived_or_named(items, start, PUBLISHED_AT, ITEM_ID, named_items, everything))
-        n_withheld = register.filter(pl.col(STATUS) != KEPT)[USER_ID].n_unique()
-        counts |= {"users_read": register[USER_ID].n_unique(), "users_withheld": n_withheld, "users_kept": len(users)}
-        counts["items_kept"] = writer.n_rows
+            chosen = _arrived_or_named(items, start, PUBLISHED_AT, ITEM_ID, named_items, everything)
+            writer.write(unreadable.take("items", chosen, 0))
+        counts |= {**count_users(register), "users_kept": len(users), "items_kept": writer.n_rows}
+        counts |= {f"unreadable_{column}": n for column, n in unreadable.write(folder.path).items()}
         folder.info |= {
             "counts": {**counts},
             "start": start.isoformat(),
@@ -113,18 +118,28 @@ def ingest_partition(
 
 
 def _write_interactions(
-    folder: Path, source: Source, start: datetime, end: datetime, register: pl.DataFrame, door: PrivacyDoor
+    folder: Publication,
+    source: Source,
+    start: datetime,
+    end: datetime,
+    register: pl.DataFrame,
+    door: PrivacyDoor,
+    unreadable: UnreadableRows,
 ) -> tuple[dict[str, int], dict[str, pl.Series]]:
     counts: Counter[str] = Counter()
+    some: list[pl.Series] = []
     named: dict[str, list[pl.Series]] = {USER_ID: [], ITEM_ID: []}
-    with TableWriter(folder / "interactions.parquet", INTERACTIONS) as writer:
+    with TableWriter(folder.path / "interactions.parquet", INTERACTIONS) as writer:
         for batch in source.interactions(start, end):
             events = to_contract(batch, INTERACTIONS, "interactions")
             kept, statuses = screen_interactions(events, register, door.privacy, door.key, door.horizon)
             counts.update({"read": len(events), **dict(statuses.iter_rows())})
+            some = some or [events[USER_ID].head(_SAMPLE)]
             for name, seen in named.items():
                 seen.append(kept[name].unique())
-            writer.write(hide_ids(kept, door.key))
+            writer.write(unreadable.take("interactions", hide_ids(kept, door.key), writer.n_rows))
+    if counts[UNKNOWN_USER] == counts["read"] > 0 and len(register):
+        folder.info["id_forms"] = {**id_forms(some[0], register[USER_ID])}
     together = {
         name: pl.concat(seen).unique() if seen else pl.Series([], dtype=pl.String) for name, seen in named.items()
     }

@@ -16,7 +16,10 @@ from recsys.schema import CATEGORIES, ITEM_ID, TITLE, USER_ID
 
 @dataclass(frozen=True)
 class ItemArrays:
-    """One row per item of the catalogue, sorted by id, known to training or not; C categories, T text, M numeric."""
+    """One row per item of the catalogue, sorted by id, known to training or not; C categories, T text, M numeric.
+
+    Times are seconds since 1970; `published_at` 0 is unknown, `expires_at` 0 is never.
+    """
 
     ids: NDArray[np.str_]
     titles: NDArray[np.str_]

@@ -46,7 +46,7 @@ def encode_items(spec: FeatureSpec, text_model: TextModel, items: pl.DataFrame) 
         text=text_model.transform(texts(items)),
         numeric=np.hstack([scaled, missing]).astype(np.float32),
         published_at=_epoch_seconds(items[PUBLISHED_AT]),
-        expires_at=_epoch_seconds(items[EXPIRES_AT]),
+        expires_at=_expiry_seconds(items[EXPIRES_AT]),
         train_count=np.zeros(len(items), np.int64),
     )
 
@@ -93,3 +93,9 @@ def raw_numeric(items: pl.DataFrame, as_of: datetime) -> NDArray[np.float64]:
 
 def _epoch_seconds(column: pl.Series) -> NDArray[np.int64]:
     return column.dt.epoch("s").fill_null(0).to_numpy().astype(np.int64)
+
+
+def _expiry_seconds(column: pl.Series) -> NDArray[np.int64]:
+    """Return 0 for an item that never expires; one that expired in 1970's first second did so a second earlier."""
+    seconds = column.dt.epoch("s")
+    return seconds.replace(0, -1).fill_null(0).to_numpy().astype(np.int64)

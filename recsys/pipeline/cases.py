@@ -46,11 +46,13 @@ def fold_names(config: Config) -> list[str]:
 
 
 def _datasets(config: Config, folds: range | list[int]) -> Iterator["Callable[..., Dataset]"]:
-    from recsys.data import read_consented, read_ids
+    from recsys.data import read_consented, read_ids, strangers
     from recsys.features import case_dataset
 
     settings = config.backtest
     tables = None if settings.protocol == "files" else read_consented(config)
+    if tables and (unlike := strangers(tables[0][ITEM_ID], tables[2][ITEM_ID])):
+        raise DataError(unlike)
     for fold in folds:
         name = fold_names(config)[fold]
         interactions, users, items = tables or _given_tables(config, name)

@@ -329,3 +329,12 @@ def test_validation_into_an_unwritable_folder_is_a_storage_error(configured: Bui
 def test_great_expectations_is_not_imported_with_the_data_room() -> None:
     code = "import sys, recsys.data; sys.exit('great_expectations' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_rank_on_the_screen_survives_a_bad_row(configured: Build) -> None:
+    config = configured(validation=LOOSE)
+    rows = [*good(3), event(90, event="stare", position=7)]
+    result = validated(config, LiteralSource(rows, [user("u0")], [item("i0")]))
+    clean = pl.read_parquet(f"{result['snapshots'][0]['snapshot']}/interactions.parquet")
+    assert clean["position"].to_list() == [1, 1, 1]
+    assert quarantine(config)["position"].to_list() == [7]

@@ -10,6 +10,7 @@ import pytest
 from recsys import schema
 from recsys.config import Config, FilesSource, TableMapping
 from recsys.data.sources import Source, open_source
+from recsys.data.tables import UNREADABLE
 from recsys.errors import SourceError
 
 HEADER = "user_id,item_id,event,timestamp"
@@ -37,7 +38,7 @@ def test_columns_are_renamed_filled_with_constants_kept_as_extra_and_ignored(tmp
         timestamp_unit="s",
     )
     frame = events(source)
-    assert frame.columns == [*schema.INTERACTIONS, "channel"]
+    assert frame.columns == [*schema.INTERACTIONS, "channel", UNREADABLE]
     row = frame.row(0, named=True)
     assert (row["user_id"], row["event"], row["value"], row["channel"]) == ("u", "click", 2.0, "web")
     assert row["timestamp"] == datetime(2026, 1, 1, tzinfo=UTC)

@@ -49,6 +49,14 @@ def test_infinite_durations_count_as_missing(dataset: Dataset, items: Frames) ->
     assert arrays.numeric.tolist() == [[0, 0, 1, 1]]
 
 
+def test_an_item_that_expired_in_1970_or_before_is_no_item_that_never_expires(dataset: Dataset, items: Frames) -> None:
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    expiries = [None, epoch, epoch.replace(microsecond=500_000), epoch.replace(year=1969), epoch.replace(second=1)]
+    rows = items(*({"item_id": f"x{n}", "expires_at": at} for n, at in enumerate(expiries)))
+    encoded = encode_items(dataset.spec, dataset.text_model, rows).expires_at
+    assert encoded.tolist() == [0, -1, -1, -31_536_000, 1]
+
+
 def test_a_text_is_title_description_creator_as_one_word_and_categories(items: Frames) -> None:
     whole = {"title": "Alpha", "description": "beta", "creator": "Kim Lee-Ray", "categories": ["x", None, "y"]}
     assert texts(items({"item_id": "i", **whole}, {"item_id": "j"})) == ["Alpha beta by_Kim_Lee_Ray x y", " "]

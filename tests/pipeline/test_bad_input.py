@@ -121,8 +121,12 @@ def test_events_after_the_end_are_left_out(tables: Tables) -> None:
 def test_a_timestamp_in_the_future_does_not_make_thousands_of_empty_days(tables: Tables) -> None:
     tables.interactions = change(tables.interactions, TIMESTAMP, "2099-01-01T00:00:00Z", 1)
     config = tables.config().model_copy(update={"partition": "day"})
+    staged = pipeline.ingest(config)["partitions"]
+    assert len(staged) < 10
+    assert pipeline.validate(config, staged)["quarantined"] == 1
+    accepting = config.validation.model_copy(update={"max_gap_days": 0})
     with pytest.raises(ConfigError, match=r"26\d{3} days.*timestamps in the future"):
-        pipeline.ingest(config)
+        pipeline.ingest(config.model_copy(update={"validation": accepting}))
 
 
 def test_odd_ids_come_through_whole(tables: Tables) -> None:

@@ -19,5 +19,5 @@ def open_source(config: Config) -> Source:
     if isinstance(settings, MovieLensSource):
         return MovieLensReader(settings, config.storage)
     if isinstance(settings, FilesSource):
-        return FilesReader(settings)
-    return SqlReader(settings)
+        return FilesReader(settings, config.validation.max_gap_days)
+    return SqlReader(settings, config.validation.max_gap_days)

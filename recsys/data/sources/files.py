@@ -4,9 +4,10 @@ import csv
 import io
 import re
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import BinaryIO, cast
 
@@ -17,9 +18,11 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from recsys.config import FilesSource, TableMapping
+from recsys.data.outlying import MAX_GAP_DAYS, events_per_day
 from recsys.data.sources.columns import column_problems
-from recsys.data.sources.mapping import Readability, conform, identified
-from recsys.data.sources.source import DATED, arrived, at_no_time, of_interval, untimed_day, whole_days
+from recsys.data.sources.mapping import conform, identified
+from recsys.data.sources.readability import Readability
+from recsys.data.sources.source import DATED, arrived, at_no_time, history, of_interval, untimed_day
 from recsys.errors import ConfigError, SourceError
 from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
 
@@ -31,7 +34,8 @@ _UNREADABLE = (pa.ArrowException, pl.exceptions.PolarsError, OSError, EOFError, 
 class FilesReader:
     """A source of files; every file is read in batches, so memory does not grow with the data."""
 
-    def __init__(self, settings: FilesSource) -> None:
+    def __init__(self, settings: FilesSource, max_gap_days: int = MAX_GAP_DAYS) -> None:
+        self._max_gap_days = max_gap_days
         self._tables: dict[TableName, TableMapping] = {
             "interactions": settings.interactions,
             "users": settings.users,
@@ -41,15 +45,12 @@ class FilesReader:
         self._checked = False
 
     @cached_property
-    def _spans(self) -> dict[str, tuple[datetime, datetime]]:
-        """The first and last event of each file that has one."""
-        spans: dict[str, tuple[datetime, datetime]] = {}
+    def _days(self) -> dict[str, Counter[date]]:
+        """How many events of each file happened on which day."""
+        days: dict[str, Counter[date]] = {}
         for path, batch in self._read("interactions"):
-            low, high = batch[TIMESTAMP].min(), batch[TIMESTAMP].max()
-            if isinstance(low, datetime) and isinstance(high, datetime):
-                first, last = spans.get(path, (low, high))
-                spans[path] = min(low, first), max(high, last)
-        return spans
+            days.setdefault(path, Counter()).update(events_per_day(batch[TIMESTAMP]))
+        return days
 
     def _check_mappings(self) -> None:
         """Raise SourceError naming every mapping that does not fit the first of its files; looks once."""
@@ -70,9 +71,8 @@ class FilesReader:
     def _interval(self) -> tuple[datetime, datetime]:
         if self._untimed:
             return untimed_day(batch[column].max() for table, column in DATED.items() for _, batch in self._read(table))
-        first = min((low for low, _ in self._spans.values()), default=None)
-        last = max((high for _, high in self._spans.values()), default=None)
-        return whole_days(first, last, self._tables["interactions"].uri)
+        together = sum(self._days.values(), Counter())
+        return history(together, self._max_gap_days, self._tables["interactions"].uri)
 
     def interval(self) -> tuple[datetime, datetime]:
         """Return the days of the events; reads them once."""
@@ -90,12 +90,14 @@ class FilesReader:
 
     def interactions(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """Yield events of `[start, end)`; files that hold none of them are not read again."""
-        first = self._interval[0]
-        spans = self._spans.items() if start > first else ()
-        elsewhere = {path for path, (low, high) in spans if low >= end or high < start}
+        whole = self._interval
+        elsewhere: set[str] = set()
+        if start > whole[0] and not self._untimed:
+            first, last = start.astimezone(UTC).date(), end.astimezone(UTC).date()
+            elsewhere = {path for path, days in self._days.items() if not any(first <= day <= last for day in days)}
         for _, batch in self._read("interactions", elsewhere):
-            events = identified(of_interval(batch, start, end, first))
-            yield at_no_time(events, self._interval[1]) if self._untimed else events
+            events = identified(of_interval(batch, start, end, whole))
+            yield at_no_time(events, whole[1]) if self._untimed else events
 
     def _read(self, table: TableName, without: Collection[str] = ()) -> Iterator[tuple[str, pl.DataFrame]]:
         mapping = self._tables[table]
@@ -104,7 +106,7 @@ class FilesReader:
                 raise ConfigError("source.interactions.uri is empty; say which files hold the interactions")
             return
         self._check_mappings()
-        readability, n_rows = Readability(table, mapping.uri), 0
+        readability, n_rows = Readability(table, mapping.uri, mapping), 0
         for file in open_files(mapping.uri):
             if file.path in without:
                 continue

@@ -93,7 +93,7 @@ class MovieLensReader:
 
     def interactions(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """Yield ratings of `[start, end)`."""
-        yield of_interval(self._events, start, end, self.interval()[0])
+        yield of_interval(self._events, start, end, self.interval())
 
 
 def _place_in_second() -> pl.Expr:

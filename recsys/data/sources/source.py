@@ -1,11 +1,12 @@
 """What every source offers."""
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Protocol
 
 import polars as pl
 
+from recsys.data.outlying import history_days
 from recsys.errors import SourceError
 from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
 
@@ -14,13 +15,16 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Source(Protocol):
-    """Tables in batches that hold exactly the contract's columns and declared extra ones.
+    """Tables in batches that hold the contract's columns, declared extra ones and, where values are cast, `UNREADABLE`.
 
     Reading twice gives the same rows; reading day by day gives the rows of reading the whole interval.
     """
 
     def interval(self) -> tuple[datetime, datetime]:
-        """Return the midnight before the first event and the one after the last, in UTC."""
+        """Return the midnight before the first event and the one after the last, in UTC.
+
+        A source may leave out events whose time is far from all others; they come with the first day.
+        """
         ...
 
     def users(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
@@ -32,7 +36,7 @@ class Source(Protocol):
         ...
 
     def interactions(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
-        """Yield events of `[start, end)`; those without a readable timestamp come with the first day.
+        """Yield events of `[start, end)`; those without a time, or outside `interval()`, come with the first day.
 
         Where the source has no times at all, every event has the last second of its one day.
         """
@@ -45,10 +49,12 @@ def arrived(frame: pl.DataFrame, column: str, start: datetime, end: datetime, fi
     return frame.filter(pl.col(column).is_null() | (since & (pl.col(column) < end)))
 
 
-def of_interval(events: pl.DataFrame, start: datetime, end: datetime, first: datetime) -> pl.DataFrame:
-    """Return the events that belong to `[start, end)` by the protocol's rule."""
-    inside = (pl.col(TIMESTAMP) >= start) & (pl.col(TIMESTAMP) < end)
-    return events.filter(inside | pl.col(TIMESTAMP).is_null() if start <= first else inside)
+def of_interval(events: pl.DataFrame, start: datetime, end: datetime, whole: tuple[datetime, datetime]) -> pl.DataFrame:
+    """Return the events that belong to `[start, end)` by the protocol's rule; `whole` is the source's interval."""
+    moment = pl.col(TIMESTAMP)
+    known = ((moment >= whole[0]) & (moment < whole[1])).fill_null(False)
+    inside = known & (moment >= start) & (moment < end)
+    return events.filter(inside | ~known if start <= whole[0] < end else inside)
 
 
 def untimed_day(dates: Iterable[object]) -> tuple[datetime, datetime]:
@@ -71,4 +77,13 @@ def whole_days(first: datetime | None, last: datetime | None, where: str) -> tup
     if first is None or last is None:
         raise SourceError(f"{where} holds no event with a readable timestamp; check the mapping and timestamp_unit")
     begin = datetime.combine(first.astimezone(UTC).date(), time(), UTC)
-    return begin, datetime.combine(last.astimezone(UTC).date(), time(), UTC) + timedelta(days=1)
+    last_day = min(last.astimezone(UTC).date(), date.max - timedelta(days=1))
+    return begin, datetime.combine(last_day, time(), UTC) + timedelta(days=1)
+
+
+def history(events_per_day: Mapping[date, int], max_gap_days: int, where: str) -> tuple[datetime, datetime]:
+    """Return the interval of the events without those far from all others; raise SourceError when there is none."""
+    if not events_per_day:
+        return whole_days(None, None, where)
+    first, last = (datetime.combine(day, time(), UTC) for day in history_days(events_per_day, max_gap_days))
+    return whole_days(first, last, where)

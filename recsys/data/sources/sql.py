@@ -1,6 +1,7 @@
 """Any database SQLAlchemy reads, a query or table for each of the contract's tables."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -13,9 +14,11 @@ import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.config import SqlSource, TableMapping
+from recsys.data.outlying import MAX_GAP_DAYS, events_per_day
 from recsys.data.sources.columns import column_problems
-from recsys.data.sources.mapping import Readability, conform, identified
-from recsys.data.sources.source import DATED, arrived, at_no_time, of_interval, untimed_day, whole_days
+from recsys.data.sources.mapping import conform, identified
+from recsys.data.sources.readability import Readability
+from recsys.data.sources.source import DATED, arrived, at_no_time, history, of_interval, untimed_day
 from recsys.errors import ConfigError, SourceError
 from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
 
@@ -25,8 +28,8 @@ _PLAIN: Final = {str, int, float, bool, bytes, datetime, date, Decimal}
 class SqlReader:
     """A source of SQL queries, streamed in batches by a server-side cursor where the database has one."""
 
-    def __init__(self, settings: SqlSource) -> None:
-        self._settings = settings
+    def __init__(self, settings: SqlSource, max_gap_days: int = MAX_GAP_DAYS) -> None:
+        self._settings, self._max_gap_days = settings, max_gap_days
         self._tables: dict[TableName, TableMapping] = {
             "interactions": settings.interactions,
             "users": settings.users,
@@ -49,9 +52,10 @@ class SqlReader:
     def _interval(self) -> tuple[datetime, datetime]:
         if self._untimed:
             return untimed_day(batch[column].max() for table, column in DATED.items() for batch in self._read(table))
-        times = [(batch[TIMESTAMP].min(), batch[TIMESTAMP].max()) for batch in self._read("interactions")]
-        known = [time for pair in times for time in pair if isinstance(time, datetime)]
-        return whole_days(min(known, default=None), max(known, default=None), "the interactions query")
+        days: Counter[date] = Counter()
+        for batch in self._read("interactions"):
+            days.update(events_per_day(batch[TIMESTAMP]))
+        return history(days, self._max_gap_days, "the interactions query")
 
     def interval(self) -> tuple[datetime, datetime]:
         """Return the days of the events; reads them once."""
@@ -69,10 +73,10 @@ class SqlReader:
 
     def interactions(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """Yield events of `[start, end)`."""
-        first = self._interval[0]
+        whole = self._interval
         for batch in self._read("interactions"):
-            events = identified(of_interval(batch, start, end, first))
-            yield at_no_time(events, self._interval[1]) if self._untimed else events
+            events = identified(of_interval(batch, start, end, whole))
+            yield at_no_time(events, whole[1]) if self._untimed else events
 
     def _read(self, table: TableName) -> Iterator[pl.DataFrame]:
         mapping, where = self._tables[table], f"the {table} query"
@@ -81,7 +85,7 @@ class SqlReader:
                 raise ConfigError("source.interactions.query is empty; say which rows are the interactions")
             return
         self._check_mappings()
-        readability, n_rows = Readability(table, where), 0
+        readability, n_rows = Readability(table, where, mapping), 0
         with self._result(table) as (names, result):
             for rows in result.partitions(self._settings.batch_rows):
                 n_rows += len(rows)

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 from pydantic import JsonValue
@@ -13,6 +13,7 @@ from recsys.data.validation.staged import Staged
 from recsys.schema import INTERACTIONS, ITEMS, PRIVATE_USERS, REASON, TABLES, TableName
 from recsys.storage import join, list_names, publish
 
+_ROW: Final = "_row"  # a row's place in its table: `position` is a column of the contract
 _SCHEMAS: dict[TableName, dict[str, pl.DataType]] = {
     "interactions": INTERACTIONS,
     "users": PRIVATE_USERS,
@@ -27,11 +28,11 @@ def publish_quarantine(config: Config, staged: Staged) -> str | None:
         return None
     with publish(base, {"partition": staged.name}) as folder:
         for table in TABLES:
-            reasons = staged.reasons(table)
+            reasons = staged.reasons(table).rename({"position": _ROW})
             with TableWriter(folder.path / f"{table}.parquet", {**_SCHEMAS[table], REASON: pl.String()}) as writer:
                 for numbered in _numbered(staged, table) if len(reasons) else ():
-                    bad = numbered.join(reasons, on="position", how="inner", maintain_order="left")
-                    writer.write(bad.drop("position"))
+                    bad = numbered.join(reasons, on=_ROW, how="inner", maintain_order="left")
+                    writer.write(bad.drop(_ROW))
     return folder.uri
 
 
@@ -49,14 +50,14 @@ def publish_snapshot(config: Config, staged: Staged) -> dict[str, Any]:  # Any: 
             if rows[table] == staged.rows[table]:
                 shutil.copyfile(staged.path(table), target)
                 continue
-            bad = pl.DataFrame({"position": staged.bad_positions(table)})
+            bad = pl.DataFrame({_ROW: staged.bad_positions(table)})
             with TableWriter(target, _SCHEMAS[table]) as writer:
                 for numbered in _numbered(staged, table):
-                    good = numbered.join(bad, on="position", how="anti", maintain_order="left")
-                    writer.write(good.drop("position"))
+                    good = numbered.join(bad, on=_ROW, how="anti", maintain_order="left")
+                    writer.write(good.drop(_ROW))
     return {"partition": staged.name, "snapshot": folder.uri, "rows": rows}
 
 
 def _numbered(staged: Staged, table: TableName) -> Iterator[pl.DataFrame]:
     for offset, piece in read_pieces(staged.path(table)):
-        yield piece.with_columns(pl.int_range(offset, offset + len(piece), dtype=pl.Int64).alias("position"))
+        yield piece.with_columns(pl.int_range(offset, offset + len(piece), dtype=pl.Int64).alias(_ROW))

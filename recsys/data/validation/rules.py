@@ -6,13 +6,15 @@ column. Great Expectations sees those columns only, so neither its results nor i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final, Literal
 
 import polars as pl
 
 from recsys.config import ValidationConfig
-from recsys.data.tables import EVENT_RULES, present
+from recsys.data.outlying import history_days
+from recsys.data.tables import EVENT_RULES, UNREADABLE, present
+from recsys.data.unreadable import names
 from recsys.schema import (
     DURATION_S,
     EVENT,
@@ -24,6 +26,7 @@ from recsys.schema import (
     PROPENSITY,
     PUBLISHED_AT,
     SIGNED_UP_AT,
+    TABLE_SCHEMAS,
     TIMESTAMP,
     TITLE,
     USER_ID,
@@ -32,6 +35,14 @@ from recsys.schema import (
 )
 
 ExpectationKind = Literal["not_null", "in_set", "between"]
+FAR_FROM_OTHERS: Final = "no event far from all others in time; see validation.max_gap_days"
+_WRITTEN: Final[dict[type[pl.DataType], str]] = {
+    pl.Datetime: "every time is written in ISO 8601, in timestamp_unit or by timestamp_format",
+    pl.Boolean: "every answer is yes, y, true, t, on, 1 or their opposites",
+    pl.Int32: "every whole number is one, written as the mapping's decimal says",
+    pl.Float64: "every number is one, written as the mapping's decimal says",
+    pl.List: "every list is a list or a text",
+}
 MAX_HOURS_SINCE_LAST_EVENT: Final = 24.0  # a partition ends at midnight: its last day must have events
 
 
@@ -56,13 +67,20 @@ class Context:
     end: datetime
     user_ids: pl.Series | None
     item_ids: pl.Series | None
+    events_per_day: Mapping[date, int] = field(default_factory=dict)
 
 
 def row_rules(table: TableName, validation: ValidationConfig, context: Context) -> list[Rule]:
-    """Return the rules about each row of a table; a column `first` must say which rows are no duplicates."""
-    if table == "interactions":
-        return _interaction_rules(validation, context)
-    return _user_rules(context) if table == "users" else _item_rules()
+    """Return the rules about each row of a table.
+
+    Two more columns must be there: `first` says which rows are no duplicates, `UNREADABLE` what could not be read.
+    """
+    rules = {
+        "interactions": lambda: _interaction_rules(validation, context),
+        "users": lambda: _user_rules(context),
+        "items": _item_rules,
+    }
+    return [*_readable_rules(table), *rules[table]()]
 
 
 def partition_rules(validation: ValidationConfig) -> list[Rule]:
@@ -97,6 +115,16 @@ def partition_rules(validation: ValidationConfig) -> list[Rule]:
     ]
 
 
+def _readable_rules(table: TableName) -> list[Rule]:
+    """One rule for each column that is not text, one for all texts: a value that was there could be read."""
+    typed = [name for name, dtype in TABLE_SCHEMAS[table].items() if dtype != pl.String]
+    others = pl.col(UNREADABLE).str.split(";").list.set_difference(pl.lit(typed)).list.len() == 0
+    return [
+        *(_true(f"{name}_readable", _WRITTEN[type(TABLE_SCHEMAS[table][name])], ~names(name)) for name in typed),
+        _true("text_readable", "every text and id is a text, or a number a float holds exactly", others),
+    ]
+
+
 def _interaction_rules(validation: ValidationConfig, context: Context) -> list[Rule]:
     value, moment = pl.col(VALUE), pl.col(TIMESTAMP)
     return [
@@ -105,6 +133,7 @@ def _interaction_rules(validation: ValidationConfig, context: Context) -> list[R
         Rule("event_present", EVENT, "not_null", "every event has a kind"),
         Rule("event_known", EVENT, "in_set", "kinds of events", {"value_set": list(EVENT_KINDS)}),
         _true("timestamp_present", "every event has a time", EVENT_RULES["timestamp_present"]),
+        _true("timestamp_plausible", FAR_FROM_OTHERS, _plausible(context.events_per_day, validation.max_gap_days)),
         _true(
             "timestamp_inside_interval",
             "no event before or after the run's interval",
@@ -132,7 +161,7 @@ def _interaction_rules(validation: ValidationConfig, context: Context) -> list[R
         ),
         _true("not_duplicate", "one row per event id, and per user, item, kind and time", pl.col("first")),
         _true("user_known", "every event's user is in users", _known(USER_ID, context.user_ids)),
-        _true("item_known", "every event's item is in items", _known(ITEM_ID, context.item_ids)),
+        _true("item_known", "every event's item has a good row in items", _known(ITEM_ID, context.item_ids)),
     ]
 
 
@@ -184,6 +213,14 @@ def first_rows(frame: pl.LazyFrame, table: TableName) -> pl.Series:
 
 def _true(name: str, description: str, check: pl.Expr) -> Rule:
     return Rule(name, name, "in_set", description, {"value_set": [True]}, check)
+
+
+def _plausible(events_per_day: Mapping[date, int], max_gap_days: int) -> pl.Expr:
+    """Say nothing about events without a time: they break another rule."""
+    if not events_per_day:
+        return pl.lit(True)
+    first, last = history_days(events_per_day, max_gap_days)
+    return pl.col(TIMESTAMP).dt.date().is_between(first, last)
 
 
 def _known(column: str, ids: pl.Series | None) -> pl.Expr:

@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 from pydantic import JsonValue
 
+from recsys.data.outlying import events_per_day
 from recsys.data.tables import n_rows
+from recsys.data.unreadable import read_unreadable
 from recsys.data.validation.rules import Context, first_rows
 from recsys.errors import StorageError
 from recsys.schema import EVENT, EVENT_ID, ITEM_ID, TABLES, TIMESTAMP, USER_ID, TableName
@@ -57,14 +59,26 @@ class Staged:
         """Return the table's local Parquet file."""
         return self.folder / f"{table}.parquet"
 
-    def context(self) -> Context:
-        """Return what the rows are checked against: the partition is self-contained, so only its own tables."""
-        if self._context is not None:
-            return self._context
-        users = pl.read_parquet(self.path("users"), columns=[USER_ID])[USER_ID] if self.info["has_users"] else None
-        items = pl.read_parquet(self.path("items"), columns=[ITEM_ID])[ITEM_ID] if self.info["has_items"] else None
-        self._context = Context(self.start, self.end, users, items)
+    def context(self, table: TableName) -> Context:
+        """Return what the rows are checked against: the partition is self-contained, so only its own tables.
+
+        Items must be checked before interactions: an item without a good row is unknown, lest its events bring it back
+        without its dates.
+        """
+        if table != "interactions":
+            return Context(self.start, self.end, None, None)
+        if self._context is None:
+            users = pl.read_parquet(self.path("users"), columns=[USER_ID])[USER_ID] if self.info["has_users"] else None
+            items = self._good_items() if self.info["has_items"] else None
+            moments = pl.read_parquet(self.path("interactions"), columns=[TIMESTAMP])[TIMESTAMP]
+            self._context = Context(self.start, self.end, users, items, events_per_day(moments))
         return self._context
+
+    def _good_items(self) -> pl.Series:
+        items = pl.read_parquet(self.path("items"), columns=[ITEM_ID])[ITEM_ID]
+        good = np.ones(len(items), dtype=bool)
+        good[self.bad_positions("items")] = False
+        return items.filter(pl.Series(good, dtype=pl.Boolean))
 
     def first(self, table: TableName) -> pl.Series:
         """Tell for each row of the table whether it is the first of its kind in the whole partition."""
@@ -74,6 +88,10 @@ class Staged:
             keys = [EVENT_ID, USER_ID, ITEM_ID, EVENT, TIMESTAMP] if table == "interactions" else [_key(table)]
             self._first[table] = first_rows(pl.scan_parquet(self.path(table)).select(keys), table)
         return self._first[table]
+
+    def unreadable(self, table: TableName, offset: int, n_rows: int) -> pl.Series:
+        """Return what each of `n_rows` rows from `offset` on lost when its source was read; null for nothing."""
+        return read_unreadable(self.folder, table, offset, n_rows)
 
     def release(self) -> None:
         """Forget what only the checks of rows need, once they are done."""

@@ -73,9 +73,9 @@ class _Run:
                 yield publish_snapshot(self.config, one)
 
     def _check_rows(self, batch: Sequence[Piece], run: str) -> None:
-        contexts = [piece.staged.context() for piece in batch]
-        for table in TABLES:
-            pieces = [(p, c) for p, c in zip(batch, contexts, strict=True) if table == "interactions" or p.is_first]
+        for table in reversed(TABLES):
+            chosen = [piece for piece in batch if table == "interactions" or piece.is_first]
+            pieces = [(piece, piece.staged.context(table)) for piece in chosen]
             if not pieces:
                 continue
             rules = row_rules(table, self.config.validation, pieces[0][1])
@@ -121,15 +121,16 @@ class _Run:
 
 def _checked(piece: Piece, table: TableName, rules: list[Rule]) -> pl.DataFrame:
     """Return only the columns the rules look at, one row per row of the piece."""
-    rows = pl.scan_parquet(piece.staged.path(table))
-    first = piece.staged.first(table)
-    if table == "interactions":
-        rows, first = rows.slice(piece.offset, piece.n_rows), first.slice(piece.offset, piece.n_rows)
+    whole = table != "interactions"
+    offset, n_rows = (0, piece.staged.rows[table]) if whole else (piece.offset, piece.n_rows)
+    rows = pl.scan_parquet(piece.staged.path(table)).slice(offset, n_rows)
+    first = piece.staged.first(table).slice(offset, n_rows)
+    unreadable = piece.staged.unreadable(table, offset, n_rows)
     columns = [
         (pl.col(rule.column) if rule.check is None else rule.check.fill_null(True)).alias(rule.column)
         for rule in {rule.column: rule for rule in rules}.values()
     ]
-    checked = rows.with_columns(first.alias("first")).select(columns).collect()
+    checked = rows.with_columns(first.alias("first"), unreadable).select(columns).collect()
     return checked.with_columns(pl.col(EVENT).cast(pl.Categorical)) if EVENT in checked.columns else checked
 
 
