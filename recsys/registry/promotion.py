@@ -17,6 +17,7 @@ State = Literal["holds", "fails", "undecided"]
 Verdict = Literal["promoted", "refused", "undecided"]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+_N_SLICE_GATES = 2  # cold users, and demographic groups
 _WORDS = {"holds": "holds", "fails": "FAILS", "undecided": "is UNDECIDED"}
 
 
@@ -142,7 +143,7 @@ def _better(policy: PromotionConfig, evidence: Evidence, other: Floats | None, v
 def _not_shown_worse(policy: PromotionConfig, evidence: Evidence, slices: Mapping[str, Bools], name: str) -> Gate:
     """Fail where a slice is shown to be worse off than with the champion, or before there is one, with popularity.
 
-    The error rate is divided among the slices (Bonferroni). A slice counts as no worse when its lower bound is above
+    The error rate is divided among all slices of both gates about slices (Bonferroni). A slice counts as no worse when its lower bound is above
     the tolerance; between the two nothing is decided, which does not stop a promotion.
     """
     other = evidence.champion if evidence.champion is not None else evidence.baselines["popularity"]
@@ -150,14 +151,14 @@ def _not_shown_worse(policy: PromotionConfig, evidence: Evidence, slices: Mappin
     if not known:
         few = f"no slice has {policy.min_slice_users} users"
         return Gate(name=name, value=None, limit=0.0, state="undecided", detail=few, blocks=False)
-    rate = policy.error_rate / len(known)
+    rate = policy.error_rate / (_N_SLICE_GATES * len(known))
     found = {s: Comparison.of(evidence.model[mask], other[mask]) for s, mask in known.items()}
     worst = min(found, key=lambda s: found[s].upper(rate))
     against = f"version {evidence.champion_version}" if evidence.champion is not None else "popularity"
     one = found[worst]
     detail = (
-        f"{worst}: model minus {against} ({one.other:.4f}), mean {one.mean:.4f}, upper bound of {len(known)} slices at "
-        f"{policy.error_rate:.0%} error together, {one.n} users"
+        f"{worst}: model minus {against} ({one.other:.4f}), mean {one.mean:.4f}, upper bound at {rate:.2%} error for "
+        f"{len(known)} slices, {one.n} users"
     )
     high = one.upper(rate)
     sure = all(each.lower(rate) >= -policy.slice_tolerance * each.other for each in found.values())
