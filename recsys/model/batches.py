@@ -178,7 +178,8 @@ class Batches:
         rows, inverse = np.unique(np.concatenate([[-1], places.ravel() - 1, drawn]), return_inverse=True)
         history = inverse[1 : 1 + places.size].reshape(places.shape).astype(np.int32)
         rows = rows[1:]  # row 0 of `rows` was padding
-        by_share = (places.size + self._n_hard) * np.log1p(-self._share[rows])
+        n_events = np.count_nonzero(places)  # padding draws no item
+        by_share = (n_events + self._n_hard) * np.log1p(-self._share[rows])
         missed = by_share + n_anywhere * np.log1p(-1 / len(self._rows))
         return {
             "history": history,

@@ -46,7 +46,9 @@ def read(tmp_path: Path):
     def reader(files: dict[str, str | bytes], toml: str, table: str = "interactions") -> pl.DataFrame:
         for name, content in files.items():
             (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        (tmp_path / "my.toml").write_text('partition = "all"\n[source]\nkind = "files"\n' + toml.replace("FOLDER", str(tmp_path)))
+        (tmp_path / "my.toml").write_text(
+            'partition = "all"\n[source]\nkind = "files"\n' + toml.replace("FOLDER", str(tmp_path))
+        )
         source = open_source(load_config(tmp_path / "my.toml"))
         return pl.concat(getattr(source, table)(*source.interval()))
 

@@ -1,12 +1,16 @@
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from recsys.features import Dataset
+from recsys.config import FeaturesConfig
+from recsys.features import Dataset, frames_to_dataset
 from recsys.model.batches import Batch, Batches
 from recsys.model.examples import Task, training_examples
+from recsys.schema import INTERACTIONS, ITEMS, PRIVATE_USERS
 
 
 def _pass(world: Dataset, task: Task = "next", length: int = 8, n_negatives: int = 0, seed: int = 1) -> list[Batch]:
@@ -74,16 +78,47 @@ def test_sampled_batches_address_the_same_items_as_full_ones(world: Dataset) -> 
         assert (with_padding[1:][sampled["target"]] == vocab[1:][full["target"]]).all()
 
 
-@pytest.mark.parametrize("n_hard", [0, 2])
-def test_log_inclusion_is_the_chance_to_be_in_the_sample(world: Dataset, n_hard: int) -> None:
-    examples = training_examples(world)
-    batches = Batches(world, examples, 8, n_negatives=5, n_hard=n_hard, task="next")
-    counts = np.bincount(world.events.item[examples.positions], minlength=len(world.items.ids))
-    batch = next(iter(batches.epoch(np.random.default_rng(0), 64, 1)))
-    share = counts[np.asarray(batch["items"]["id"]) - 1] / counts.sum()  # type: ignore[call-overload]
-    n_slots, n_items = np.asarray(batch["history"]).size, len(world.items.ids)
-    by_hand = 1 - (1 - share) ** (n_slots + n_hard) * (1 - 1 / n_items) ** (5 - n_hard)
-    assert np.allclose(np.exp(batch["log_inclusion"]), by_hand, atol=1e-5)
+def _drawn_world(sizes: list[int]) -> Dataset:
+    """Users of these numbers of events, each event's item drawn independently by popularity, one event a day."""
+    generator, start = np.random.default_rng(5), datetime(2026, 1, 1, tzinfo=UTC)
+    chance = 1.0 / np.arange(2, 32)
+    events = [
+        {
+            "event_id": f"e{user:04}-{place}",
+            "user_id": f"u{user:04}",
+            "item_id": f"i{item:02}",
+            "event": "click",
+            "timestamp": start + timedelta(days=place),
+        }
+        for user, size in enumerate(sizes)
+        for place, item in enumerate(generator.choice(len(chance), size, p=chance / chance.sum()).tolist())
+    ]
+    last = {"event_id": "last", "user_id": "u0000", "item_id": "i00", "event": "click"}
+    late = [{**last, "event_id": f"z{day}", "timestamp": start + timedelta(days=day)} for day in (40, 50)]
+    rows = [{name: row.get(name) for name in INTERACTIONS} for row in (*events, *late)]
+    frame, empty = pl.DataFrame(rows, schema=INTERACTIONS), pl.DataFrame(schema=PRIVATE_USERS)
+    cuts = start + timedelta(days=39), start + timedelta(days=45)
+    features = FeaturesConfig(text_dim=4, min_item_events=1, min_user_events=1)
+    return frames_to_dataset(features, frame, empty, pl.DataFrame(schema=ITEMS), cuts)
+
+
+@pytest.mark.parametrize("n_hard", [0, 6])
+@pytest.mark.parametrize("sizes", [[8], [5, 6, 7, 8], [2, 8]], ids=["no padding", "a fifth", "three eighths"])
+def test_an_item_is_in_the_sample_as_often_as_it_is_told_to_be(sizes: list[int], n_hard: int) -> None:
+    data = _drawn_world(sizes * (1200 // len(sizes)))
+    batches = Batches(data, training_examples(data), 8, n_negatives=10 + n_hard, n_hard=n_hard, task="next")
+    n_items = len(data.items.ids)
+    present, told, n_batches = np.zeros(n_items), np.zeros(n_items), 0
+    for batch in batches.epoch(np.random.default_rng(1), 40, 3000):
+        rows = np.asarray(batch["items"]["id"]) - 1  # type: ignore[call-overload]
+        present[rows] += 1
+        told[rows] += np.exp(batch["log_inclusion"])
+        n_batches += 1
+    found, said = present / n_batches, told / np.maximum(present, 1)
+    often = (found > 0.2) & (found < 0.95)
+    assert often.sum() > 10
+    # 3,000 batches leave a standard error of 0.009 each, and full batches, in which more is present, are told of more
+    assert np.abs(found[often] - said[often]).mean() < 0.02
 
 
 @pytest.mark.parametrize("n_negatives", [0, 3])
