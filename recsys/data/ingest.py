@@ -28,6 +28,7 @@ from recsys.data.consent import (
     screen_interactions,
 )
 from recsys.data.privacy import coarsen_users, load_key
+from recsys.data.register import check_key, publish_consent
 from recsys.data.sources import Source
 from recsys.data.tables import TableWriter, collect, to_contract
 from recsys.data.unreadable import UnreadableRows
@@ -61,13 +62,17 @@ class PrivacyDoor:
 def ingest_range(config: Config, source: Source, start: datetime, end: datetime) -> list[dict[str, Any]]:  # Any: JSON
     """Stage `[start, end)`, widened to whole UTC days: one partition a day, or one for all.
 
-    Days wholly past retention are left out. Raises ConfigError when the interval is empty or too long.
+    Days wholly past retention are left out. Who may pass as of the end is published first: a withdrawal counts for
+    what was loaded before, even when a partition of this run is refused later. Raises ConfigError when the interval is
+    empty or too long, or the storage was written with another pseudonym key.
     """
     begin, finish = _midnight(start), _midnight(end)
     finish += _DAY if finish < end else timedelta(0)
     if begin >= finish:
         raise ConfigError(f"start must be before end; got {start.isoformat()} and {end.isoformat()}")
+    check_key(config, load_key(config))
     door = PrivacyDoor(config, source, finish)
+    publish_consent(config, register_as_of(door.register, finish), door.privacy, door.key, finish)
     if config.partition == "all":
         return [ingest_partition(config, source, begin, finish, "all", door)]
     days = [begin + n * _DAY for n in range((finish - begin).days)]

@@ -1,6 +1,6 @@
 """Training sets: which snapshots a run reads, and their tables as one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
@@ -8,9 +8,12 @@ from functools import reduce
 import polars as pl
 
 from recsys.config import Config
+from recsys.data.register import newest_consent, withheld_users
 from recsys.errors import DataError
 from recsys.schema import ITEM_ID, TIMESTAMP, USER_ID, TableName
-from recsys.storage import current, join, list_names, local_path, publish, read_json, verify, write_json
+from recsys.storage import current, exists, join, list_names, local_path, publish, read_json, verify, write_json
+
+_WITHHELD = "withheld.parquet"
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,10 @@ def select_snapshots(config: Config, as_of: datetime | None = None) -> DatasetRe
     """Publish the list of snapshots a run reads: of days before `as_of`, events within `features.window_days`.
 
     Users and items come from every such day. Retention applies here too, counted back from `as_of`, so an event that
-    was young enough when it was read does not outlive it. Events without times are read whole, whatever `as_of` says.
-    Raises DataError when no snapshot is left, StorageError when one is damaged.
+    was young enough when it was read does not outlive it. So does the newest consent: users it does not let pass are
+    listed in the training set and never read, whatever day brought them; the digest changes with that list. Events
+    without times are read whole, whatever `as_of` says. Raises DataError when no snapshot is left, or when they were
+    written with several pseudonym keys, StorageError when one is damaged.
     """
     found = {name: (uri, verify(uri).info) for name, uri in list_snapshots(config).items()}
     chosen = {
@@ -48,6 +53,7 @@ def select_snapshots(config: Config, as_of: datetime | None = None) -> DatasetRe
         raise DataError(
             f"no snapshots{before} under {join(config.storage, 'snapshots')}; run ingest and validate first"
         )
+    _refuse_mixed_keys(config, {name: found[name][1] for name in chosen})
     untimed = any(_untimed(found[name][1]) for name in chosen)
     if untimed:
         as_of = None  # nobody can tell what came before
@@ -55,7 +61,10 @@ def select_snapshots(config: Config, as_of: datetime | None = None) -> DatasetRe
     limits = [days for days in (config.features.window_days, config.privacy.retention_days) if days]
     since = until - timedelta(days=min(limits)) if limits else None
     tables = [{"snapshot": _relative(uri), "events": since is None or end > since} for uri, end in chosen.values()]
+    withheld = withheld_users(config.storage, _stored_users(uri for uri, _ in chosen.values()))
     with publish(join(config.storage, "datasets")) as folder:
+        if len(withheld):
+            withheld.write_parquet(folder.path / _WITHHELD, statistics=False)
         description = {
             "as_of": as_of.isoformat() if as_of else None,
             "since": since.isoformat() if since else None,
@@ -72,7 +81,10 @@ def is_timed(dataset_uri: str) -> bool:
 
 
 def read_table(dataset_uri: str, table: TableName) -> pl.LazyFrame:
-    """Return one table of a training set: all its events in order, or the latest row of each user or item."""
+    """Return one table of a training set: all its events in order, or the latest row of each user or item.
+
+    Rows of users the training set withholds are not among them.
+    """
     dataset = read_json(join(dataset_uri, "dataset.json"))
     root = dataset_uri.rstrip("/").rsplit("/", 2)[0]
     read = [entry["snapshot"] for entry in dataset["snapshots"] if table != "interactions" or entry["events"]]
@@ -80,6 +92,9 @@ def read_table(dataset_uri: str, table: TableName) -> pl.LazyFrame:
     if not frames:
         raise DataError(f"the training set {dataset_uri} has no {table} in its window; widen features.window_days")
     rows = pl.concat(frames, how="diagonal_relaxed")
+    if table != "items" and exists(join(dataset_uri, _WITHHELD)):
+        withheld = pl.scan_parquet(local_path(dataset_uri) / _WITHHELD)
+        rows = rows.join(withheld, on=USER_ID, how="anti", maintain_order="left")
     if table != "interactions":
         return rows.unique(USER_ID if table == "users" else ITEM_ID, keep="last", maintain_order=True)
     limits = []
@@ -88,6 +103,24 @@ def read_table(dataset_uri: str, table: TableName) -> pl.LazyFrame:
     if dataset["as_of"]:
         limits.append(pl.col(TIMESTAMP) < datetime.fromisoformat(dataset["as_of"]))
     return reduce(lambda frame, limit: frame.filter(limit), limits, rows)
+
+
+def _stored_users(snapshots: Iterable[str]) -> pl.LazyFrame:
+    names = ("interactions", "users")
+    return pl.concat([pl.scan_parquet(local_path(uri) / f"{name}.parquet").select(USER_ID)
+                      for uri in snapshots for name in names])  # fmt: skip
+
+
+def _refuse_mixed_keys(config: Config, infos: Mapping[str, Mapping[str, object]]) -> None:
+    consent = newest_consent(config.storage)
+    known = {**infos, **({"the consent": verify(consent).info} if consent else {})}
+    keys = {str(info["key_id"]): name for name, info in known.items() if "key_id" in info}
+    if len(keys) > 1:
+        told = ", ".join(f"{key} ({name})" for key, name in sorted(keys.items()))
+        raise DataError(
+            f"what is stored was written with several pseudonym keys, {told}: one user would be two; finish the "
+            "rotation with recsys rotate-key"
+        )
 
 
 def _untimed(info: Mapping[str, object]) -> bool:
