@@ -1,8 +1,13 @@
 """Errors that callers must tell apart. Data errors never get better by trying again; the rest may."""
 
+from recsys.redaction import without_secrets
+
 
 class RecsysError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose; no text of one shows a credential of an address in it."""
+
+    def __init__(self, *told: object) -> None:
+        super().__init__(*(without_secrets(each) if isinstance(each, str) else each for each in told))
 
 
 class ConfigError(RecsysError):

@@ -112,7 +112,7 @@ def read_ids(uri: str, column: str = "") -> list[str]:
         with fsspec.open(uri, "rb", compression="infer") as stream:
             table = pl.read_parquet(stream) if uri.endswith(".parquet") else pl.read_csv(stream, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise SourceError(f"cannot read ids from {uri}: {str(error).splitlines()[0]}; check the address") from error
+        raise SourceError(f"cannot read ids from {uri}: {str(error).splitlines()[0]}; check the address") from None
     name = column or table.columns[0]
     if name not in table.columns:
         raise SourceError(f"{uri} has no column {name!r}; found {', '.join(table.columns)}")

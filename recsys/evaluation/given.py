@@ -68,4 +68,4 @@ def _read(uri: str) -> pl.DataFrame:
             pl.col(USER_ID, ITEM_ID).cast(pl.String), pl.col(RANK).cast(pl.Int64), pl.col(SCORE).cast(pl.Float64)
         )
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise SourceError(f"cannot read the lists {uri}: {str(error).splitlines()[0]}; check the address") from error
+        raise SourceError(f"cannot read the lists {uri}: {str(error).splitlines()[0]}; check the address") from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.config import Config
 from recsys.errors import StorageError
+from recsys.redaction import shown_settings
 from recsys.schema import ITEM_ID, RANK, SCORE, USER_ID
 from recsys.storage import digest_of, write_json
 
@@ -67,7 +68,7 @@ def report_of(config: Config, folds: "Sequence[Fold]", names: Sequence[str]) -> 
         "models": {name: _model(config, folds, name, users, pooled[name], resampled[name]) for name in names},
         "comparisons": [_comparison(a, b, pooled, resampled, settings.main_metric) for a, b in combinations(names, 2)],
         "n_bootstrap": settings.n_bootstrap,
-        "config": config.model_dump(mode="json"),
+        "config": shown_settings(config.model_dump(mode="json")),
         "config_digest": digest_of(config.model_dump(mode="json")),
         "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
     }

@@ -18,6 +18,7 @@ from pydantic import JsonValue
 
 from recsys.config import Config
 from recsys.errors import RegistryError
+from recsys.redaction import shown_settings, without_secrets
 from recsys.registry.relocation import ARTIFACTS, follow_root
 from recsys.storage import is_local, join, local_path, relative_to_root
 
@@ -102,7 +103,8 @@ def log_training(
 ) -> None:
     """Log parameters, the training set with its digest, and one point per epoch to the open run.
 
-    `origins` says of each model setting that is no default where it came from.
+    `origins` says of each model setting that is no default where it came from. No credential of an address is logged,
+    and of an SQL query its digest alone.
     """
     run = mlflow.active_run()
     known = mlflow.get_run(run.info.run_id).data.params if run else {}  # a parameter cannot be written a second time
@@ -140,21 +142,21 @@ def log_evaluation(
 
 def run_url(run_id: str) -> str:
     """Return where a person sees the run: the MLflow UI's page, or the tracking address without one."""
-    base = os.environ.get("RECSYS_MLFLOW_UI", mlflow.get_tracking_uri())
+    base = without_secrets(os.environ.get("RECSYS_MLFLOW_UI", mlflow.get_tracking_uri()))
     experiment = mlflow.MlflowClient().get_run(run_id).info.experiment_id
     return f"{base}/#/experiments/{experiment}/runs/{run_id}" if base.startswith("http") else base
 
 
 def model_url(config: Config, version: str) -> str:
     """Return where a person sees a model version."""
-    base = os.environ.get("RECSYS_MLFLOW_UI", mlflow.get_tracking_uri())
+    base = without_secrets(os.environ.get("RECSYS_MLFLOW_UI", mlflow.get_tracking_uri()))
     return join(base, f"#/models/{config.registered_model}/versions/{version}") if base.startswith("http") else base
 
 
 def _flat(parts: Mapping[str, Any]) -> dict[str, JsonValue]:  # Any: pydantic models
     flat: dict[str, JsonValue] = {}
     for prefix, part in parts.items():
-        for name, value in part.model_dump(mode="json").items():
+        for name, value in shown_settings(part.model_dump(mode="json")).items():
             if isinstance(value, dict):
                 flat |= {f"{prefix}.{name}.{key}": str(inner)[:500] for key, inner in value.items()}
             else:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recsys.config import Config, ModelConfig
 from recsys.errors import RegistryError
+from recsys.redaction import without_secrets
 from recsys.registry.runs import connect, registry_errors
 
 TAG = "recsys.tuned_settings"
@@ -64,5 +65,5 @@ def adopt(config: Config, tuned: TunedSettings) -> None:
 
 def tuned_url(config: Config) -> str:
     """Return where a person sees the registered model."""
-    base = mlflow.get_tracking_uri()
+    base = without_secrets(mlflow.get_tracking_uri())
     return f"{base}/#/models/{config.registered_model}" if base.startswith("http") else base

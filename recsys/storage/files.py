@@ -37,7 +37,7 @@ def read_text(uri: str) -> str:
         with fsspec.open(uri, "r", encoding="utf-8", newline="") as stream:
             return str(stream.read())
     except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"cannot read {uri}: {error}; run the stage that writes it again") from error
+        raise StorageError(f"cannot read {uri}: {error}; run the stage that writes it again") from None
 
 
 def read_json(uri: str) -> Any:  # Any: the caller validates what it asked for
@@ -45,7 +45,7 @@ def read_json(uri: str) -> Any:  # Any: the caller validates what it asked for
     try:
         return json.loads(read_text(uri))
     except ValueError as error:
-        raise StorageError(f"cannot read {uri}: {error}; run the stage that writes it again") from error
+        raise StorageError(f"cannot read {uri}: {error}; run the stage that writes it again") from None
 
 
 def write_json(uri: str, value: Any) -> None:  # Any: whatever json can write

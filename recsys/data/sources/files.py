@@ -127,7 +127,7 @@ def open_files(uri: str) -> list[fsspec.core.OpenFile]:
             raise FileNotFoundError(uri)
         files = list(fsspec.open_files(uri, "rb", compression="infer"))
     except (OSError, ValueError, ImportError) as error:
-        raise SourceError(f"cannot open {uri}: {error}; check the address and its permissions") from error
+        raise SourceError(f"cannot open {uri}: {error}; check the address and its permissions") from None
     if not files:
         raise SourceError(f"no file matches {uri}; check the address")
     return sorted(files, key=lambda file: str(file.path))
