@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from recsys.config import Config
+from recsys.data.consent import agrees_to_analytics, events_for_analytics
 from recsys.data.consented import read_consented, read_ids
 from recsys.data.event_words import unknown_words
 from recsys.data.identifiers import strangers
@@ -21,7 +22,9 @@ __all__ = [
     "PrivacyDoor",
     "PseudonymKey",
     "Source",
+    "agrees_to_analytics",
     "draft",
+    "events_for_analytics",
     "ingest_partition",
     "ingest_range",
     "is_timed",

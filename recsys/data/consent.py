@@ -11,6 +11,7 @@ from recsys.data.identifiers import usual_form
 from recsys.data.privacy import PseudonymKey, mask_references, pseudonymise
 from recsys.data.unreadable import lost
 from recsys.schema import (
+    CONSENT_ANALYTICS,
     CONSENT_PERSONALIZATION,
     DO_NOT_SELL,
     EVENT_ID,
@@ -62,6 +63,25 @@ def register_as_of(register: pl.DataFrame, end: datetime) -> pl.DataFrame:
     known = register.filter(pl.col(SIGNED_UP_AT).is_null() | (pl.col(SIGNED_UP_AT) < end))
     refusals = pl.col(STATUS).filter(pl.col(STATUS) != KEPT)
     return known.with_columns(refusals.first().over(USER_ID).fill_null(KEPT).alias(STATUS))
+
+
+def agrees_to_analytics(users: pl.DataFrame, privacy: PrivacyConfig) -> pl.Series:
+    """Return for each row of a users table, behind the door, whether the user may be measured.
+
+    Where consent is not recorded `consent_missing` decides. A table that records it for nobody has not asked: then who
+    agreed to personalisation may be measured.
+    """
+    if CONSENT_ANALYTICS not in users.columns or users[CONSENT_ANALYTICS].is_null().all():
+        return pl.repeat(True, len(users), dtype=pl.Boolean, eager=True)
+    return users[CONSENT_ANALYTICS].fill_null(privacy.consent_missing == "allow")
+
+
+def events_for_analytics(
+    interactions: pl.DataFrame, users: pl.DataFrame, privacy: PrivacyConfig
+) -> pl.DataFrame:
+    """Return the events of users who may be measured, in their order; `users` has one row per user."""
+    refused = users.filter(~agrees_to_analytics(users, privacy)).select(USER_ID)
+    return interactions.join(refused, on=USER_ID, how="anti", maintain_order="left")
 
 
 def screen_interactions(

@@ -22,7 +22,7 @@ from recsys.evaluation.report import EvaluationReport, ModelResult
 from recsys.evaluation.sample import ListSample
 from recsys.evaluation.significance import interval, paired_bootstrap
 from recsys.evaluation.trade_offs import accuracy_against, coldstart_curves
-from recsys.evaluation.users import COLD_USERS, measured_users, user_slices
+from recsys.evaluation.users import COLD_USERS, measured_users, user_slices, with_analytics
 from recsys.evaluation.weighing import choose_blend
 
 __all__ = [
@@ -57,4 +57,5 @@ __all__ = [
     "served_recommender",
     "told",
     "user_slices",
+    "with_analytics",
 ]

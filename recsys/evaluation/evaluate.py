@@ -21,6 +21,7 @@ from recsys.evaluation.users import (
     measured_users,
     popularity_deciles,
     user_slices,
+    with_analytics,
 )
 from recsys.features import (
     Dataset,
@@ -78,7 +79,7 @@ def evaluate(
         results=results,
         lifts={name: _lift(config, values[model], values[name]) for name in values if name != model},
         groups=_groups(config, values[model], slices),
-        counts=_counts(dataset, users, recommendable, split),
+        counts=_counts(config, dataset, users, recommendable, split),
         slice_counts=_slice_counts(dataset, users, slices),
         decile_counts=np.bincount(popularity_deciles(dataset)[users.relevant.indices], minlength=N_DECILES).tolist(),
         cut_offs=cut_offs(config, recommendable),
@@ -219,15 +220,19 @@ def _groups(config: Config, values: Floats, slices: dict[str, Bools]) -> dict[st
     return groups
 
 
-def _counts(dataset: Dataset, users: Heldout, recommendable: NDArray[np.bool_], split: int) -> dict[str, int]:
+def _counts(
+    config: Config, dataset: Dataset, users: Heldout, recommendable: NDArray[np.bool_], split: int
+) -> dict[str, int]:
     events = dataset.events
     active = np.repeat(np.arange(len(dataset.users.ids)), np.diff(events.offsets))[
         np.asarray(events.positive) & (np.asarray(events.split) == split)
     ]
-    available = int(heldout(dataset, split).user_rows.size)
+    everybody = heldout(dataset, split)
+    available = int(everybody.user_rows.size)
     return {
         "n_users": int(users.user_rows.size),
         "n_users_available": available,
+        "n_users_without_analytics": available - int(with_analytics(config, dataset, everybody).user_rows.size),
         "n_users_without_relevant": int(np.unique(active).size) - available,
         "n_items": len(dataset.items.ids),
         "n_recommendable": int(recommendable.sum()),

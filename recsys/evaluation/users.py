@@ -1,15 +1,19 @@
 """Whom an evaluation measures, and the slices of users and items it reports apart."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.config import Config
+from recsys.data import agrees_to_analytics
 from recsys.errors import RecsysError
 from recsys.evaluation.lists import popularity_percentiles
 from recsys.evaluation.metrics import Bools, Ints
 from recsys.features import Dataset, Heldout, Requested, requested
 
+HeldoutT = TypeVar("HeldoutT", bound=Heldout)
 N_DECILES = 10
 COLD_USERS, WARM_USERS = "cold_users", "warm_users"
 COLD_ITEMS, WARM_ITEMS = "cold_items", "warm_items"
@@ -18,18 +22,30 @@ COLD_ITEMS, WARM_ITEMS = "cold_items", "warm_items"
 def measured_users(config: Config, dataset: Dataset, split: int = 2) -> Requested:
     """Return the held-out users of a split as requests: at most `evaluation.max_users`, drawn by seed, in row order.
 
-    Items the user met before are not relevant, nor are those that could not be listed yet or any more. Raises
-    RecsysError when no user has a relevant item.
+    Users who did not agree to analytics are not measured. Items the user met before are not relevant, nor are those
+    that could not be listed yet or any more. Raises RecsysError when nobody may be measured or has a relevant item.
     """
     users = requested(dataset, split)
     if not users.relevant.nnz:
         raise RecsysError(
             f"split {split} must hold a user with a new positive item; got none: read more days or widen the split"
         )
+    users = with_analytics(config, dataset, users)
     n_users, limit = users.user_rows.size, config.evaluation.max_users
     if n_users <= limit:
         return users
     return users.take(np.sort(np.random.default_rng(config.evaluation.seed).choice(n_users, limit, replace=False)))
+
+
+def with_analytics(config: Config, dataset: Dataset, users: HeldoutT) -> HeldoutT:
+    """Return the held-out users who agreed to analytics; raise RecsysError when none of several did."""
+    agrees = agrees_to_analytics(dataset.users_frame, config.privacy).to_numpy()[users.user_rows]
+    if users.user_rows.size and not agrees.any():
+        raise RecsysError(
+            f"none of {users.user_rows.size} held-out users may be measured: consent_analytics is refused or missing; "
+            'record it in users, or set privacy.consent_missing = "allow" where it is known otherwise'
+        )
+    return users if agrees.all() else users.take(np.flatnonzero(agrees))
 
 
 def hits_of(items: NDArray[np.int32], relevant: csr_matrix) -> Bools:

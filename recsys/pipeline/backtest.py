@@ -69,11 +69,12 @@ def backtest(config: Config, out: Path, on_epoch: OnEpoch) -> Json:
 def _measured_fold(
     config: Config, name: str, build: "Callable[..., Dataset]", chosen: dict[str, Builder], on_epoch: OnEpoch
 ) -> Fold:
+    from recsys.evaluation import with_analytics
     from recsys.features import heldout
     from recsys.scoring import recommendable_items
 
     dataset = build()
-    users = heldout(dataset, _TEST)
+    users = with_analytics(config, dataset, heldout(dataset, _TEST))
     recommendable = recommendable_items(dataset, _TEST) if users.candidates is None else users.candidates
     fold = Fold(name, dataset, partial(build, train_validation=True), users, recommendable)
     _check(config, fold)

@@ -22,11 +22,11 @@ def monitor(config: Config, as_of: str) -> Json:
     """Compare the days before `as_of` with the champion's last days of data, and decide on a retraining.
 
     Quality, of the hybrid where one serves, is measured on fresh events as on the champion's last days: histories end
-    where the window begins.
+    where the window begins. Only users who agreed to analytics are looked at.
     Without a champion, without times, or without a day after its training, there is nothing to compare and nothing is
     decided.
     """
-    from recsys.data import is_timed, read_table
+    from recsys.data import events_for_analytics, is_timed, read_table
     from recsys.monitoring import join_context
     from recsys.monitoring import monitor as compare
     from recsys.registry import load_bundle
@@ -49,7 +49,7 @@ def monitor(config: Config, as_of: str) -> Json:
     begin = until - window
     if begin < learned_until:
         return _nothing(config, until, f"no {config.monitoring.window_days} whole days since the champion's data ended")
-    events = tables["interactions"]
+    events = events_for_analytics(tables["interactions"], tables["users"], config.privacy)
     fresh, reference = _between(events, begin, until), _between(events, learned_until - window, learned_until)
     bundle = load_bundle(champion.bundle)
     report = compare(

@@ -2,6 +2,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 from numpy.typing import NDArray
 
@@ -41,6 +42,7 @@ class World:
                 ids=np.array([f"u{row:03d}" for row in range(self.n_users)]),
                 demographics=(np.arange(self.n_users, dtype=np.int32) % 3)[:, None],
             ),
+            users_frame=pl.DataFrame({"user_id": [f"u{row:03d}" for row in range(self.n_users)]}),
             events=SimpleNamespace(
                 item=item.astype(np.int32),
                 kind=np.ones(len(item), np.int8),
