@@ -11,6 +11,7 @@ from recsys.features.followers import followers
 from recsys.features.heldout import Heldout, Requested, heldout, histories_of, requested
 from recsys.features.histories import HistoryBatch, context_of, histories
 from recsys.features.protocols import GIVEN
+from recsys.features.redact import REMOVED, redact_features, redacted, without_events_before, without_users
 from recsys.features.ridge import ridge_regression, rows_to_regress
 from recsys.features.segments import SEGMENT_COLUMNS, Segments
 from recsys.features.spec import FeatureSpec
@@ -20,6 +21,7 @@ from recsys.features.text import TextModel
 
 __all__ = [
     "GIVEN",
+    "REMOVED",
     "SEGMENT_COLUMNS",
     "TEST",
     "TRAIN",
@@ -48,9 +50,13 @@ __all__ = [
     "histories_of",
     "inverse_power",
     "load_dataset",
+    "redact_features",
+    "redacted",
     "reindex",
     "requested",
     "ridge_regression",
     "rows_to_regress",
+    "without_events_before",
     "without_test",
+    "without_users",
 ]

@@ -7,7 +7,18 @@ restored elsewhere: `relative_to_root` before writing, `resolve` after reading.
 from recsys.storage.addresses import is_local, join, local_path, relative_to_root, resolve
 from recsys.storage.digest import digest_of
 from recsys.storage.files import append_line, exists, list_names, read_json, read_text, write_json, write_text
-from recsys.storage.folders import FileEntry, Manifest, Publication, current, intact, publish, read_manifest, verify
+from recsys.storage.folders import (
+    FileEntry,
+    Manifest,
+    Publication,
+    current,
+    intact,
+    publish,
+    read_manifest,
+    remove,
+    verify,
+    versions,
+)
 from recsys.storage.locks import is_locked, locked
 
 __all__ = [
@@ -30,8 +41,10 @@ __all__ = [
     "read_manifest",
     "read_text",
     "relative_to_root",
+    "remove",
     "resolve",
     "verify",
+    "versions",
     "write_json",
     "write_text",
 ]

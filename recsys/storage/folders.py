@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from recsys.errors import StorageError
 from recsys.storage.addresses import forget_copy, is_local, join, local_path
 from recsys.storage.digest import digest_of, sha256_of
-from recsys.storage.files import exists, read_json, unwritable, write_json
+from recsys.storage.files import exists, list_names, read_json, unwritable, write_json
 from recsys.storage.locks import locked
 
 _CURRENT = "CURRENT.json"
@@ -60,8 +60,10 @@ class Publication:
 
 
 @contextmanager
-def publish(base: str, info: Mapping[str, JsonValue] | None = None) -> Iterator[Publication]:
-    """Write a folder aside and publish it atomically as the current version of `base`.
+def publish(
+    base: str, info: Mapping[str, JsonValue] | None = None, *, make_current: bool = True
+) -> Iterator[Publication]:
+    """Write a folder aside and publish it atomically as the current version of `base`, or as one beside it.
 
     Raises StorageError when the folder cannot be written; then the version before stays current. An OSError of the
     body that is not about writing the folder, such as a missing input, is raised as it is.
@@ -80,9 +82,23 @@ def publish(base: str, info: Mapping[str, JsonValue] | None = None) -> Iterator[
             manifest = Manifest(files=_hash_files(aside), info=publication.info)
             write_json(str(aside / _MANIFEST), manifest.model_dump(mode="json"))
             publication.uri = _move(aside, base, manifest.digest)
-        write_json(join(base, _CURRENT), {"version": manifest.digest})
+        if make_current:
+            write_json(join(base, _CURRENT), {"version": manifest.digest})
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def versions(base: str) -> list[str]:
+    """Return the addresses of everything published below `base`, whether it is whole or not."""
+    return [join(base, name) for name in list_names(base) if _VERSION.fullmatch(name)]
+
+
+def remove(uri: str) -> None:
+    """Delete a folder for good; nothing happens when it is gone already. Who has its files open keeps them."""
+    forget_copy(uri)
+    if exists(uri):
+        with _writing(uri):
+            _take_away(uri)
 
 
 def current(base: str) -> str | None:

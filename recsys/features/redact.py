@@ -1,0 +1,68 @@
+"""A training set without some of its rows: of users who may not be read any more, or of events past retention."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys.features.dataset import Dataset, EventArrays, UserArrays
+from recsys.storage import local_path, publish, verify
+
+REMOVED: Final = "removed-"
+"""Stands before the place of a removed user's id in the vocabulary, so that the other users keep theirs."""
+
+
+def without_users(dataset: Dataset, ids: Collection[str]) -> Dataset:
+    """Return a dataset without the rows and events of some users; items and all that was fitted stay as they are.
+
+    Their ids in the vocabulary become placeholders: towers trained on it still find everybody else.
+    """
+    chosen = set(ids)
+    kept = np.array([user not in chosen for user in dataset.users.ids.tolist()], bool)
+    vocabulary = [
+        f"{REMOVED}{place}" if user in chosen else user for place, user in enumerate(dataset.spec.user_vocab, 1)
+    ]
+    users = UserArrays(**{name: np.asarray(array)[kept] for name, array in vars(dataset.users).items()})
+    lengths = np.diff(dataset.events.offsets)
+    return replace(
+        dataset,
+        spec=dataset.spec.model_copy(update={"user_vocab": vocabulary}),
+        users=users,
+        users_frame=dataset.users_frame.filter(pl.Series(kept)),
+        events=_events(dataset.events, np.repeat(kept, lengths), kept),
+    )
+
+
+def without_events_before(dataset: Dataset, second: int) -> Dataset:
+    """Return a dataset without the events before a moment in seconds; its users stay."""
+    everybody = np.ones(len(dataset.users.ids), bool)
+    return replace(dataset, events=_events(dataset.events, np.asarray(dataset.events.timestamp) >= second, everybody))
+
+
+def redact_features(uri: str, ids: Collection[str], before: int | None = None) -> str:
+    """Publish a copy of a training set without some users, and without events before a second; returns its address.
+
+    Beside the one it is made from, which stays until it is collected.
+    """
+    info = verify(uri).info
+    dataset = redacted(Dataset.load(local_path(uri)), ids, before)
+    with publish(uri.rsplit("/", 1)[0], {**info, "redacted_from": uri.rsplit("/", 1)[-1]}) as publication:
+        dataset.save(publication.path)
+    return publication.uri
+
+
+def redacted(dataset: Dataset, ids: Collection[str], before: int | None = None) -> Dataset:
+    """Return a dataset without some users, and without events before a second."""
+    fewer = without_users(dataset, ids)
+    return fewer if before is None else without_events_before(fewer, before)
+
+
+def _events(events: EventArrays, kept: NDArray[np.bool_], users: NDArray[np.bool_]) -> EventArrays:
+    rows = np.repeat(np.arange(len(users)), np.diff(events.offsets))[kept]
+    lengths = np.bincount(rows, minlength=len(users))[users]
+    arrays = {name: np.asarray(getattr(events, name))[kept] for name in EventArrays.__dataclass_fields__
+              if name != "offsets"}  # fmt: skip
+    return EventArrays(**arrays, offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
