@@ -116,6 +116,22 @@ def rollback(version: Annotated[str | None, typer.Argument()] = None, config: Co
 
 
 @app.command()
+def gc(
+    as_of: Annotated[str, typer.Option(help="the date from which retention counts back, ISO 8601")],
+    config: ConfigOption = None,
+    apply: Annotated[bool, typer.Option("--apply", help="do it; without, only print what would be done")] = False,
+) -> None:
+    """Collect what holds rows of withheld users or past retention, or what nothing refers to; dry run by default."""
+    pipeline.print_collection(pipeline.gc(load_config(config), as_of, apply=apply))
+
+
+@app.command()
+def rotate_key(config: ConfigOption = None) -> None:
+    """Load everything again under the configured pseudonym key, then replace what another key wrote."""
+    typer.echo(json.dumps(pipeline.rotate_key(load_config(config)), indent=2))
+
+
+@app.command()
 def ledger(config: ConfigOption = None) -> None:
     """Print every promotion decision after checking that none was altered."""
     for record in pipeline.ledger(load_config(config)):

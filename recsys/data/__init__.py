@@ -14,7 +14,7 @@ from recsys.data.event_words import unknown_words
 from recsys.data.identifiers import strangers
 from recsys.data.ingest import PrivacyDoor, ingest_partition, ingest_range
 from recsys.data.privacy import PseudonymKey, load_key, pseudonymise
-from recsys.data.snapshots import DatasetRef, is_timed, read_table, select_snapshots
+from recsys.data.snapshots import DatasetRef, is_timed, read_by, read_table, select_snapshots
 from recsys.data.sources import Source, draft, name_of, open_source
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "name_of",
     "open_source",
     "pseudonymise",
+    "read_by",
     "read_consented",
     "read_ids",
     "read_table",

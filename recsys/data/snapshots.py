@@ -11,7 +11,19 @@ from recsys.config import Config
 from recsys.data.register import newest_consent, withheld_users
 from recsys.errors import DataError
 from recsys.schema import ITEM_ID, TIMESTAMP, USER_ID, TableName
-from recsys.storage import current, exists, join, list_names, local_path, publish, read_json, verify, write_json
+from recsys.storage import (
+    current,
+    exists,
+    join,
+    list_names,
+    local_path,
+    publish,
+    read_json,
+    read_manifest,
+    verify,
+    versions,
+    write_json,
+)
 
 _WITHHELD = "withheld.parquet"
 
@@ -86,9 +98,8 @@ def read_table(dataset_uri: str, table: TableName) -> pl.LazyFrame:
     Rows of users the training set withholds are not among them.
     """
     dataset = read_json(join(dataset_uri, "dataset.json"))
-    root = dataset_uri.rstrip("/").rsplit("/", 2)[0]
-    read = [entry["snapshot"] for entry in dataset["snapshots"] if table != "interactions" or entry["events"]]
-    frames = [pl.scan_parquet(local_path(join(root, snapshot)) / f"{table}.parquet") for snapshot in read]
+    read = read_by(dataset_uri, events_only=table == "interactions")
+    frames = [pl.scan_parquet(local_path(snapshot) / f"{table}.parquet") for snapshot in read]
     if not frames:
         raise DataError(f"the training set {dataset_uri} has no {table} in its window; widen features.window_days")
     rows = pl.concat(frames, how="diagonal_relaxed")
@@ -103,6 +114,26 @@ def read_table(dataset_uri: str, table: TableName) -> pl.LazyFrame:
     if dataset["as_of"]:
         limits.append(pl.col(TIMESTAMP) < datetime.fromisoformat(dataset["as_of"]))
     return reduce(lambda frame, limit: frame.filter(limit), limits, rows)
+
+
+def read_by(dataset_uri: str, *, events_only: bool = False) -> list[str]:
+    """Return the addresses of the snapshots a training set reads, `events_only` those within its window.
+
+    One that was collected is followed to the copy that was made of it without the rows that may not be kept.
+    """
+    root = dataset_uri.rstrip("/").rsplit("/", 2)[0]
+    entries = read_json(join(dataset_uri, "dataset.json"))["snapshots"]
+    return [_successor(join(root, entry["snapshot"])) for entry in entries if entry["events"] or not events_only]
+
+
+def _successor(snapshot: str) -> str:
+    if exists(snapshot):
+        return snapshot
+    base, digest = snapshot.rsplit("/", 1)
+    for uri in versions(base):
+        if digest in str(read_manifest(uri).info.get("redacted_from", "")).split():
+            return uri
+    return snapshot
 
 
 def _stored_users(snapshots: Iterable[str]) -> pl.LazyFrame:

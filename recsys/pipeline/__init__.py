@@ -6,10 +6,12 @@ Every stage may be run again: finished work is found by its content and returned
 from recsys.pipeline.backtest import backtest
 from recsys.pipeline.cases import load_case
 from recsys.pipeline.data import build_features, ingest, select, validate
+from recsys.pipeline.gc import gc, print_collection
 from recsys.pipeline.init import init
 from recsys.pipeline.monitoring import monitor
 from recsys.pipeline.onboarding import onboard
 from recsys.pipeline.promotion import ledger, promote, register, rollback
+from recsys.pipeline.rotation import rotate_key
 from recsys.pipeline.show import print_recommendations, print_report, run, show
 from recsys.pipeline.training import evaluate, export_index, refit, train
 from recsys.pipeline.tune import tune
@@ -21,6 +23,7 @@ __all__ = [
     "build_features",
     "evaluate",
     "export_index",
+    "gc",
     "ingest",
     "init",
     "ledger",
@@ -29,12 +32,14 @@ __all__ = [
     "onboard",
     "open_study",
     "plan_trials",
+    "print_collection",
     "print_recommendations",
     "print_report",
     "promote",
     "refit",
     "register",
     "rollback",
+    "rotate_key",
     "run",
     "run_trial",
     "select",

@@ -62,14 +62,23 @@ def best_of_the_year(
 ) -> "Champion | None":
     """Return the champion of the year before `until` whose quality was best, None where it is the one that serves.
 
-    One that was rolled back does not count, nor one whose files are gone.
+    One that was rolled back does not count, nor one whose files are gone. A redacted one is what it became.
     """
     from recsys.serving import Champion
 
     since = _moment(until) - _YEAR
+    records = list(records)
     undone = {record["replaced"] for record in records if record.get("kind") == "rolled_back"}
-    former = [Champion.of_record(root, record["served"]) for record in records if record.get("kind") == "promoted"]
-    usable = [each for each in former if _moment(each.trained_until) >= since and each.digest not in undone]
+    copies = {record["replaced"]: record["served"] for record in records if record.get("kind") == "redacted"}
+    former = []
+    for record in records:
+        if record.get("kind") == "promoted":
+            became = [record["served"]]
+            while became[-1]["digest"] in copies:
+                became.append(copies[became[-1]["digest"]])
+            if not undone & {each["digest"] for each in became}:
+                former.append(Champion.of_record(root, became[-1]))
+    usable = [each for each in former if _moment(each.trained_until) >= since]
     best = max(usable, key=lambda each: each.quality, default=None)
     if best is None or champion is None or best.quality <= champion.quality or best.digest == champion.digest:
         return None

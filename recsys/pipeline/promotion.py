@@ -98,7 +98,7 @@ def promote(config: Config, registered: Json) -> Json:
     from recsys.serving import read_champion
 
     with locked(config.storage, "promotion"):
-        champion = _completed(config, read_champion(config.storage))
+        champion = completed(config, read_champion(config.storage))
         reconcile(config, champion)
         if champion and champion.digest == registered["digest"]:
             return {"promoted": True, "verdict": "promoted", "version": champion.version, "gates": [],
@@ -141,7 +141,7 @@ def rollback(config: Config, version: str | None = None) -> Json:
 
     with locked(config.storage, "promotion"):
         found = read_champion(config.storage)
-        champion = _completed(config, found)
+        champion = completed(config, found)
         reconcile(config, champion)
         if champion and found and champion.digest != found.digest and version in (None, champion.version):
             return {"version": champion.version, "replaced": found.version}  # what was begun before is done now
@@ -242,13 +242,13 @@ def _chosen(registered: Json, champion: "Champion | None", evidence: Any) -> "Ch
     return Champion(**own, quality=quality, previous=champion.version if champion else None)
 
 
-def _completed(config: Config, champion: "Champion | None") -> "Champion | None":
+def completed(config: Config, champion: "Champion | None") -> "Champion | None":
     """Return the champion that the ledger names, made to serve now where a process ended between record and effect."""
     from recsys.registry import read_ledger
     from recsys.serving import Champion
 
     records: list[Json] = read_ledger(config.storage)
-    serving = [record for record in records if record.get("kind") in _SERVES]
+    serving = [record for record in records if record.get("kind") in _SERVES or record.get("serves")]
     if not serving:
         return champion
     named = Champion.of_record(config.storage, serving[-1]["served"])
@@ -284,7 +284,8 @@ def _serve(config: Config, chosen: "Champion") -> None:
     from recsys.registry.versions import make_champion, tag_version
     from recsys.serving import write_champion
 
-    tag_version(config, chosen.version, {_CHAMPION_TAG: json.dumps(chosen.to_record(config.storage))})
+    record = json.dumps(chosen.to_record(config.storage))
+    tag_version(config, chosen.version, {_CHAMPION_TAG: record, "recsys.digest": chosen.digest})
     make_champion(config, chosen.version)
     write_champion(config.storage, chosen)
 
