@@ -5,14 +5,14 @@ import re
 from typing import Any, Final
 
 HIDDEN: Final = "***"
-_SECRET_NAME: Final = r"(?:password|passwd|pwd|passphrase|secret|token|signature|credential|api_?key|access_?key" \
+_TELLING_NAME: Final = r"(?:password|passwd|pwd|passphrase|secret|token|signature|credential|api_?key|access_?key" \
     r"|account_?key|shared_?key|private_?key|sas|sig)"  # fmt: skip
 _TEXT: Final = r"[^\s'\"<>]"
 # With a colon among what precedes an `@`, it is user and password, which may hold slashes as some secret keys do.
 _USER_AND_PASSWORD: Final = re.compile(rf"(?P<scheme>[a-z][a-z0-9+.\-]*://)[^\s'\"<>/?#]*:{_TEXT}*@", re.IGNORECASE)
 _USER: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)[^\s'\"<>/?#]*@", re.IGNORECASE)
 _PARAMETER: Final = re.compile(
-    rf"(?P<name>(?<![a-z0-9])(?:[a-z0-9]+[-_.])*[a-z0-9]*{_SECRET_NAME}\s*=\s*)(?:'[^']*'|\"[^\"]*\"|[^\s'\"<>&;,)]+)",
+    rf"(?P<name>(?<![a-z0-9])(?:[a-z0-9]+[-_.])*[a-z0-9]*{_TELLING_NAME}\s*=\s*)(?:'[^']*'|\"[^\"]*\"|[^\s'\"<>&;,)]+)",
     re.IGNORECASE,
 )
 _AZURE: Final = re.compile(r"(?P<name>[?&](?:key|auth|code)=)[^\s'\"<>&;,)]+", re.IGNORECASE)

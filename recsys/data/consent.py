@@ -76,9 +76,7 @@ def agrees_to_analytics(users: pl.DataFrame, privacy: PrivacyConfig) -> pl.Serie
     return users[CONSENT_ANALYTICS].fill_null(privacy.consent_missing == "allow")
 
 
-def events_for_analytics(
-    interactions: pl.DataFrame, users: pl.DataFrame, privacy: PrivacyConfig
-) -> pl.DataFrame:
+def events_for_analytics(interactions: pl.DataFrame, users: pl.DataFrame, privacy: PrivacyConfig) -> pl.DataFrame:
     """Return the events of users who may be measured, in their order; `users` has one row per user."""
     refused = users.filter(~agrees_to_analytics(users, privacy)).select(USER_ID)
     return interactions.join(refused, on=USER_ID, how="anti", maintain_order="left")

@@ -9,6 +9,7 @@ older backfill publishes its own end and changes nothing. The pseudonyms of thos
 from datetime import datetime
 
 import polars as pl
+from pydantic import JsonValue
 
 from recsys.config import Config, PrivacyConfig
 from recsys.data.consent import KEPT, PSEUDONYM, STATUS
@@ -29,7 +30,7 @@ def publish_consent(
     Without any user row consent is unknown for everybody: with `consent_missing = "allow"` nobody is withheld.
     """
     everyone = register.is_empty() and privacy.consent_missing == "allow"
-    info = {"end": end.isoformat(), "key_id": key.key_id, "everyone": everyone}
+    info: dict[str, JsonValue] = {"end": end.isoformat(), "key_id": key.key_id, "everyone": everyone}
     with publish(join(config.storage, _FOLDER, _name(end)), info) as folder:
         if not everyone:
             allowed = register.filter(pl.col(STATUS) == KEPT)[PSEUDONYM].unique().sort()

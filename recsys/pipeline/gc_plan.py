@@ -54,7 +54,8 @@ def plan_gc(config: Config, as_of: datetime) -> Plan:
 
     Kept are the current tables, the champions of the year before `as_of` with the one a rollback goes back to, and what
     their training sets read: what holds such rows is to be replaced by a copy without them. What was made of the newest
-    training set stays where it holds none. Raises DataError when the champion was trained under another pseudonym key than the storage has now.
+    training set stays where it holds none. Raises DataError when the champion was trained under another pseudonym key
+    than the storage has now.
     """
     limits = limits_of(config, as_of)
     champions = kept_champions(config, as_of)
@@ -63,8 +64,12 @@ def plan_gc(config: Config, as_of: datetime) -> Plan:
     kept = _kept(config, folders, champions)
     newest = current(join(config.storage, "datasets"))
     unfinished = set(_made_of(folders, newest, held)) if newest else set()
-    findings = [finding for uris in folders.values() for uri in uris
-                if (finding := _finding(config, uri, held.get(uri, Held()), uri in kept, uri in unfinished))]  # fmt: skip
+    found = (
+        _finding(config, uri, held.get(uri, Held()), uri in kept, uri in unfinished)
+        for uris in folders.values()
+        for uri in uris
+    )
+    findings = [each for each in found if each]
     return Plan(tuple(sorted(findings, key=lambda each: each.address)), champions, limits, as_of)
 
 
@@ -115,7 +120,9 @@ def _folders(root: str) -> dict[str, list[str]]:
     rooms = {"datasets": versions(join(root, "datasets"))}
     for room in (*TABLES, "consent", *MADE):
         base = join(root, room)
-        rooms[room] = [uri for name in list_names(base) if not name.startswith(".") for uri in versions(join(base, name))]
+        rooms[room] = [
+            uri for name in list_names(base) if not name.startswith(".") for uri in versions(join(base, name))
+        ]
     return rooms
 
 
@@ -151,7 +158,7 @@ def _parents(uri: str) -> list[str]:
 
 
 def _finding(config: Config, uri: str, held: Held, is_kept: bool, is_unfinished: bool) -> Finding | None:
-    if (is_unfinished and not held.anything) or (is_kept and not (held.anything and held.removable)):
+    if is_unfinished or (is_kept and not (held.anything and held.removable)):
         return None
     reason = str(held) if held.anything else "nothing refers to it"
     return Finding(relative_to_root(config.storage, uri), "redact" if is_kept else "delete", reason)

@@ -7,7 +7,18 @@ from typing import Any
 from recsys.config import Config
 from recsys.errors import DataError
 from recsys.pipeline.data import ingest, moment_of, validate
-from recsys.storage import current, join, list_names, local_path, locked, publish, read_manifest, remove, verify, versions
+from recsys.storage import (
+    current,
+    join,
+    list_names,
+    local_path,
+    locked,
+    publish,
+    read_manifest,
+    remove,
+    verify,
+    versions,
+)
 
 Json = dict[str, Any]  # Any: JSON
 _TABLES = ("quarantine", "staging", "snapshots")

@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from recsys.config import Config
 from recsys.registry.runs import DEPLOYMENT, connect, registry_errors
@@ -34,7 +34,7 @@ def remove_logged(config: Config, version: str, digest: str) -> None:
     with registry_errors():
         client = connect(config)
         found = client.get_model_version(config.registered_model, version)
-        _repository(client, found).delete_artifacts(f"{_ARTIFACTS}/{digest}")
+        _repository(client, found).delete_artifacts(f"{_ARTIFACTS}/{digest}")  # type: ignore[no-untyped-call]
 
 
 def replace_logged(config: Config, version: str, digest: str, folder: Path) -> None:
@@ -45,13 +45,13 @@ def replace_logged(config: Config, version: str, digest: str, folder: Path) -> N
     with registry_errors():
         client = connect(config)
         repository = _repository(client, client.get_model_version(config.registered_model, version))
-        repository.log_artifacts(str(folder), f"{_ARTIFACTS}/{folder.name}")
+        repository.log_artifacts(str(folder), f"{_ARTIFACTS}/{folder.name}")  # type: ignore[no-untyped-call]
         with TemporaryDirectory() as aside:
-            described = Path(repository.download_artifacts("MLmodel", aside))
+            described = Path(repository.download_artifacts("MLmodel", aside))  # type: ignore[no-untyped-call]
             text = described.read_text(encoding="utf-8").replace(digest, folder.name)
             described.write_text(text, encoding="utf-8")
-            repository.log_artifact(str(described))
-        repository.delete_artifacts(f"{_ARTIFACTS}/{digest}")
+            repository.log_artifact(str(described))  # type: ignore[no-untyped-call]
+        repository.delete_artifacts(f"{_ARTIFACTS}/{digest}")  # type: ignore[no-untyped-call]
 
 
 def _repository(client: mlflow.MlflowClient, version: ModelVersion) -> ArtifactRepository:
@@ -65,7 +65,11 @@ def _logged(repository: ArtifactRepository) -> list[str]:
     """Return the digests of the bundles among the logged folders; the index beside them holds no user."""
     try:
         folders = [str(each.path) for each in repository.list_artifacts(_ARTIFACTS) if each.is_dir]
-        return [path.rsplit("/", 1)[-1] for path in folders
-                if any(str(each.path).endswith("/bundle.json") for each in repository.list_artifacts(path))]  # fmt: skip
+        bundles = [path for path in folders if f"{path}/bundle.json" in _paths(repository, path)]
+        return [path.rsplit("/", 1)[-1] for path in bundles]
     except (OSError, MlflowException):
         return []
+
+
+def _paths(repository: ArtifactRepository, folder: str) -> list[str]:
+    return [str(each.path) for each in repository.list_artifacts(folder)]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.data.sources.files import FilesReader
 from recsys.config import FilesSource, TableMapping
+from recsys.data.sources.files import FilesReader
 from recsys.errors import RecsysError, SourceError
 from recsys.redaction import shown_settings, without_secrets
 
@@ -64,7 +64,9 @@ def test_every_error_of_ours_hides_credentials_in_its_text() -> None:
 
 
 def test_settings_show_of_a_query_its_digest_alone() -> None:
-    told = shown_settings({"interactions": {"query": "SELECT 'ann', 7", "uri": "s3://a:b@c/d"}, "ks": [1, 2], "n": None})
+    told = shown_settings(
+        {"interactions": {"query": "SELECT 'ann', 7", "uri": "s3://a:b@c/d"}, "ks": [1, 2], "n": None}
+    )
     assert told["interactions"]["uri"] == "s3://***@c/d"
     assert told["interactions"]["query"].startswith("sha256:") and "ann" not in told["interactions"]["query"]
     assert (told["ks"], told["n"]) == ([1, 2], None)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import polars as pl
 import pytest
 
 from recsys.config import Config
@@ -11,8 +12,6 @@ from recsys.data import ingest_range, read_table, select_snapshots, validate_par
 from recsys.data.privacy import DEVELOPMENT_KEY, DEVELOPMENT_KEY_ID, PseudonymKey, pseudonymise
 from recsys.errors import ConfigError, DataError
 from tests.data.conftest import LiteralSource, event, item, moment, user
-
-import polars as pl
 
 Build = Callable[..., Config]
 NEW_KEY = "another key of sixteen bytes"
