@@ -72,7 +72,8 @@ def ingest_range(config: Config, source: Source, start: datetime, end: datetime)
         raise ConfigError(f"start must be before end; got {start.isoformat()} and {end.isoformat()}")
     check_key(config, load_key(config))
     door = PrivacyDoor(config, source, finish)
-    publish_consent(config, register_as_of(door.register, finish), door.privacy, door.key, finish)
+    known = min(finish, source.interval()[1])  # an end far ahead must not outlast the registers to come
+    publish_consent(config, register_as_of(door.register, finish), door.privacy, door.key, known)
     if config.partition == "all":
         return [ingest_partition(config, source, begin, finish, "all", door)]
     days = [begin + n * _DAY for n in range((finish - begin).days)]

@@ -68,6 +68,13 @@ def test_an_older_backfill_does_not_bring_back_who_has_withdrawn_since(configure
     assert hidden("b") not in read(config)["interactions"]
 
 
+def test_an_end_far_ahead_does_not_outlast_the_next_register(configured: Build) -> None:
+    config = configured()
+    validate_partitions(config, ingest_range(config, two_days(*AGREED), moment(0, 0), moment(9, 0)))
+    ingest_range(config, two_days(*REFUSED), moment(2, 0), moment(3, 0))
+    assert hidden("b") not in read(config)["interactions"]
+
+
 def test_who_has_left_the_users_table_is_withheld_as_unknown(configured: Build) -> None:
     config = configured()
     load(config, two_days(*AGREED), 0)
