@@ -51,7 +51,7 @@ def sample(uri: str) -> Sample:
         with file as stream:
             content = stream.read(_BYTES)
     except (OSError, EOFError) as error:
-        raise SourceError(f"cannot read {uri}: {str(error)[:200]}; check the address and its permissions") from error
+        raise SourceError(f"cannot read {uri}: {str(error)[:200]}; check the address and its permissions") from None
     try:
         return _of_text(uri, content, settings, whole=len(content) < _BYTES)
     except (UnicodeError, csv.Error) as error:
