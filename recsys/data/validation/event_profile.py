@@ -60,7 +60,7 @@ def copied_share(now: Keys, before: Keys) -> float | None:
 
 def copied_within(events: pl.LazyFrame) -> float | None:
     """Return the largest share of a day's events copied from the last day before with events, in one partition."""
-    keyed = _keyed(events).with_columns(pl.col(TIMESTAMP).dt.date()).collect(engine="streaming").sort(TIMESTAMP)
+    keyed = _keyed(events).collect(engine="streaming").sort(TIMESTAMP)
     largest: float | None = None
     before: Keys = None
     for _, day in keyed.group_by(TIMESTAMP, maintain_order=True):
@@ -133,4 +133,5 @@ def _leading_item(events: pl.LazyFrame) -> tuple[float | None, int]:
 def _keyed(events: pl.LazyFrame) -> pl.LazyFrame:
     time_of_day = pl.col(TIMESTAMP).dt.epoch("us").mod(_DAY_US)
     key = pl.struct(USER_ID, ITEM_ID, EVENT, time_of_day).hash()
-    return events.select(TIMESTAMP, key.alias(_KEY), time_of_day.alias(_TIME_OF_DAY))
+    seconds = (time_of_day // 1_000_000).cast(pl.UInt32)
+    return events.select(pl.col(TIMESTAMP).dt.date(), key.alias(_KEY), seconds.alias(_TIME_OF_DAY))
