@@ -91,6 +91,9 @@ def test_noise_outages_flat_days_and_a_weekday_like_the_last_are_no_shift() -> N
     outage = EVENING.copy()
     outage[19:] = 0
     assert hour_shift(outage, [EVENING] * 3) == 0
+    unlike = np.full(24, 17.0)  # no shift explains it
+    assert hour_divergence(unlike, [EVENING]) > 0.1  # type: ignore[operator]
+    assert hour_shift(unlike, [EVENING]) == 0
     sunday = np.roll(EVENING, 3)
     assert hour_shift(sunday, [EVENING] * 6) == 3
     assert hour_shift(sunday, [*[EVENING] * 6, sunday]) == 0

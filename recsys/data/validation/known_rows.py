@@ -24,9 +24,10 @@ def known_rows(now: GoodRows, earlier: Iterable[GoodRows], table: TableName, col
     """
     key = USER_ID if table == "users" else ITEM_ID
     rows = _hashed(now.scan(table), key, columns).collect()
-    waiting, found = rows[[key]], []
+    waiting = rows[[key]]
+    found: list[pl.DataFrame] = []
     for other in earlier:
-        if waiting.is_empty() or sum(map(len, found)) >= max(_ENOUGH, len(rows) / 2):
+        if waiting.is_empty() or sum(len(one) for one in found) >= max(_ENOUGH, len(rows) / 2):
             break
         before = _hashed(other.scan(table), key, columns).join(waiting.lazy(), on=key, how="semi").collect()
         found.append(before)
