@@ -375,3 +375,15 @@ def test_a_small_catalogue_may_be_led_by_one_item(
     source = LiteralSource(events, [user("u0")], [item(f"i{n}") for n in range(n_items)])
     (staged,) = (Staged.of(config.storage, one) for one in ingest_range(config, source, DAY, moment(1, 0)))
     assert Continuity(config, continuity_columns([staged], config.validation)).measure(staged)["top_item"] == observed
+
+
+def test_a_day_copied_inside_a_whole_history_is_measured(configured: Callable[..., Config]) -> None:
+    config = configured(partition="all")
+    events = [
+        event(n, f"u{n % 9}", day=day, event_id=f"{day}-{n}", timestamp=moment(day, n / 6))
+        for day in (0, 1)
+        for n in range(120)
+    ]
+    source = LiteralSource(events, [user(f"u{n}") for n in range(9)], [item("i0")])
+    (staged,) = (Staged.of(config.storage, one) for one in ingest_range(config, source, DAY, moment(2, 0)))
+    assert Continuity(config, continuity_columns([staged], config.validation)).measure(staged)["copied_day"] == 1.0
