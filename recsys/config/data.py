@@ -34,6 +34,27 @@ class ValidationConfig(Frozen):
         default=366, ge=0, description="events further than this from all others are bad rows; 0 accepts any time"
     )
     batch_rows: int = Field(default=1_000_000, ge=1, description="rows validated at a time; bounds memory")
+    max_copied_share: float = Field(
+        default=0.5, ge=0, le=1, description="share of a day's events that the day before may have at the same time"
+    )
+    max_hour_shift: int = Field(
+        default=1, ge=0, le=12, description="hours by which a day may fit the days before better; 12 accepts any"
+    )
+    max_top_item_share: float = Field(
+        default=0.5, ge=0, le=1, description="share of positive events that one item may have"
+    )
+    max_top_item_rise: float = Field(
+        default=10.0, ge=1, description="allowed growth of the leading item's share, from a fifth of all on"
+    )
+    max_emptied_share: float = Field(
+        default=0.5, ge=0, le=1, description="share of a column's values that may be gone since the days before"
+    )
+    max_changed_share: float = Field(
+        default=0.5, ge=0, description="share of a column's values that may have changed; 1 is values dealt anew"
+    )
+    volatile_columns: tuple[str, ...] = Field(
+        default=(), description="columns of users and items whose values may vanish or change from day to day"
+    )
 
 
 class FeaturesConfig(Frozen):

@@ -37,8 +37,10 @@ def failure_message(
     allowed = ", ".join(
         f"{name} {value:.4g}" for name, value in rule.arguments.items() if isinstance(value, float | int)
     )
+    if rule.setting:
+        allowed += f" (validation.{rule.setting}: change it for this load where the data is right as it is)"
     return (
-        f"partition {staged.name}, table interactions: expectation {rule.name}, {expectation_name(rule)}, observed "
+        f"partition {staged.name}, table {rule.table}: expectation {rule.name}, {expectation_name(rule)}, observed "
         f"{observed:.4g} ({rule.description}), allowed {allowed}; {links}"
     )
 

@@ -57,6 +57,9 @@ class Rule:
     arguments: Mapping[str, object] = field(default_factory=dict)
     check: pl.Expr | None = None
     advisory: bool = False
+    setting: str = ""
+    """What to change in `[validation]` where a partition rule stops what is right."""
+    table: TableName = "interactions"
 
 
 @dataclass(frozen=True)

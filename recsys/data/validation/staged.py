@@ -59,6 +59,10 @@ class Staged:
         """Return the table's local Parquet file."""
         return self.folder / f"{table}.parquet"
 
+    def columns(self, table: TableName) -> tuple[str, ...]:
+        """Return the names of a table's columns, extra ones among them."""
+        return tuple(pl.read_parquet_schema(self.path(table)))
+
     def context(self, table: TableName) -> Context:
         """Return what the rows are checked against: the partition is self-contained, so only its own tables.
 

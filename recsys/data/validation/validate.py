@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from recsys.config import Config
 from recsys.data.validation.checker import Checker
+from recsys.data.validation.continuity import Continuity, continuity_columns, continuity_rules
 from recsys.data.validation.docs import docs_address, publish_docs
 from recsys.data.validation.messages import failure_message, nothing_left
 from recsys.data.validation.outcome import publish_quarantine, publish_snapshot
@@ -55,6 +56,9 @@ class _Run:
         self.name = first if first == last else f"{first}..{last}"
         self._docs = docs_address(config, self.name)
         self._clean: dict[str, int] = {}
+        columns = continuity_columns(staged, config.validation)
+        self._continuity = Continuity(config, columns)
+        self._partition_rules = [*partition_rules(config.validation), *continuity_rules(config.validation, columns)]
 
     def publish_all(self) -> Iterator[dict[str, Any]]:  # Any: JSON
         if not any(one.rows["interactions"] for one in self.staged):
@@ -93,7 +97,7 @@ class _Run:
                 piece.staged.release()
 
     def _check_partitions(self, finished: list[Staged], run: str) -> dict[str, list[tuple[Rule, float]]]:
-        rules = partition_rules(self.config.validation)
+        rules = self._partition_rules
         frame = pl.DataFrame([self._measure(one) for one in finished], infer_schema_length=None)
         numbers = frame.drop("partition").cast(pl.Float64)
         failures = self.checker.failures("partitions", rules, numbers.to_pandas(), run, finished[-1].end)
@@ -116,6 +120,7 @@ class _Run:
             "volume_ratio": None if empty else volume_ratio(clean, before),
             "hours_since_last_event": age,
             **{f"{table}_bad_fraction": len(one.bad_positions(table)) / max(one.rows[table], 1) for table in TABLES},
+            **self._continuity.measure(one),
         }
 
 
