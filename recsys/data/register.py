@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from recsys.config import Config, PrivacyConfig
 from recsys.data.consent import KEPT, PSEUDONYM, STATUS
 from recsys.data.privacy import PseudonymKey
+from recsys.data.tables import write_list
 from recsys.errors import ConfigError, StorageError
 from recsys.schema import USER_ID
 from recsys.storage import current, join, list_names, local_path, publish, read_manifest, verify
@@ -36,7 +37,7 @@ def publish_consent(
     with publish(join(config.storage, _FOLDER, _name(end)), info) as folder:
         if not everyone:
             allowed = register.filter(pl.col(STATUS) == KEPT)[PSEUDONYM].unique().sort()
-            allowed.rename(USER_ID).to_frame().write_parquet(folder.path / _FILE, statistics=False)
+            write_list(folder.path / _FILE, allowed.rename(USER_ID).to_frame())
     return folder.uri
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from recsys.config import Config
 from recsys.data.register import newest_consent, withheld_users
+from recsys.data.tables import write_list
 from recsys.errors import DataError
 from recsys.schema import ITEM_ID, TIMESTAMP, USER_ID, TableName
 from recsys.storage import (
@@ -76,7 +77,7 @@ def select_snapshots(config: Config, as_of: datetime | None = None) -> DatasetRe
     withheld = withheld_users(config.storage, _stored_users(uri for uri, _ in chosen.values()))
     with publish(join(config.storage, "datasets")) as folder:
         if len(withheld):
-            withheld.write_parquet(folder.path / _WITHHELD, statistics=False)
+            write_list(folder.path / _WITHHELD, withheld)
         description = {
             "as_of": as_of.isoformat() if as_of else None,
             "since": since.isoformat() if since else None,

@@ -16,6 +16,11 @@ UNREADABLE: Final = "_unreadable"  # beside the contract: the row's columns whos
 _ROW_GROUP: Final = 131_072  # 2^17 rows: about 20 MB of events, small beside any batch
 
 
+def write_list(path: Path, frame: pl.DataFrame) -> None:
+    """Write a short list of rows as Parquet; raise OSError where Polars' own writer hides it in an error of its own."""
+    pq.write_table(frame.to_arrow(), path, compression="zstd", write_statistics=False)
+
+
 def present(column: str) -> pl.Expr:
     """Return whether a text is there: neither null nor empty."""
     return pl.col(column).is_not_null() & (pl.col(column) != "")

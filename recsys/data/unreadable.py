@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from recsys.data.tables import UNREADABLE
+from recsys.data.tables import UNREADABLE, write_list
 from recsys.schema import TableName
 
 FILE: Final = "unreadable.parquet"
@@ -50,7 +50,7 @@ class UnreadableRows:
         rows = pl.concat(self._found) if self._found else pl.DataFrame(schema=_SCHEMA)
         if rows.is_empty():
             return {}
-        rows.write_parquet(folder / FILE, statistics=False)
+        write_list(folder / FILE, rows)
         each = rows.with_columns(pl.col("columns").str.split(";")).explode("columns")
         counts = each.group_by("table", "columns").len().sort("table", "columns")
         return {f"{table}.{column}": n for table, column, n in counts.iter_rows()}

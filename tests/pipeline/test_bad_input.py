@@ -194,7 +194,8 @@ def test_one_user_or_one_item_ends_in_a_clear_error_and_no_champion(tables: Tabl
     tables.interactions = tables.interactions.with_columns(pl.lit(name).alias(few))
     tables.users = tables.users if few == ITEM_ID else tables.users.head(1)
     tables.items = tables.items if few == USER_ID else tables.items.head(1).with_columns(pl.lit("One").alias(TITLE))
-    config = tables.config()
+    # days of one item look like copies; what comes after validation is asked here
+    config = tables.config(validation={"max_copied_share": 1.0})
     published(config)
     chosen = pipeline.select(config)["dataset"]
     with pytest.raises(RecsysError) as error:

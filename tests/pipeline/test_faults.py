@@ -49,7 +49,7 @@ def snapshots(config: Config) -> dict[str, str]:
 
 def test_a_storage_root_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(StorageError, match=r"cannot write .*staging.*free space or fix its permissions"):
+    with pytest.raises(StorageError, match=r"cannot write .*state.*free space or fix its permissions"):
         pipeline.ingest(configured(tmp_path / "file" / "state", {**DEMO, "days": 1}))
 
 
@@ -59,7 +59,7 @@ def test_a_full_disk_is_a_storage_error_and_publishes_nothing(tmp_path: Path) ->
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-        with pytest.raises(StorageError, match=r"cannot write .*staging.*free space"):
+        with pytest.raises(StorageError, match=r"cannot write .*state.*free space"):
             pipeline.ingest(config)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
