@@ -18,7 +18,6 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
@@ -36,10 +35,10 @@ from recsys.features.encode import texts
 from recsys.model import ExportedTowers
 from recsys.pipeline.backtest_models import Fit, Ranker, builders
 from recsys.scoring.baselines import consumption
+from recsys.scoring.ials import ials_factors
 from recsys.scoring.recommender import ScoredRecommender, Scorer
 
-_K, _N_FILMS, _CORE = 20, 421, 10
-_FACTORS, _SWEEPS, _UNSEEN, _L2 = 64, 8, 0.05, 0.01  # of iALS; an unseen pair weighs _UNSEEN of a seen one
+_K, _N_FILMS, _CORE, _FACTORS = 20, 421, 10, 64
 _RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)  # in mean variances of the content
 Figures = tuple[float, float]
 
@@ -52,7 +51,7 @@ class ContentRidge(ScoredRecommender):
     def __init__(self, dataset: Dataset, recommendable: NDArray[np.bool_], split: int) -> None:
         super().__init__(recommendable)
         met = consumption(dataset, split)
-        self._users, factors = _ials(met)
+        self._users, factors = ials_factors(met, _FACTORS)
         self._known = np.flatnonzero(np.asarray(met.sum(axis=0)).ravel())
         self._kernel, self._targets = _kernel(dataset), factors[self._known]
         self.ridge = _RIDGES[0]
@@ -68,6 +67,10 @@ class ContentRidge(ScoredRecommender):
 def main(
     draws: Annotated[str, typer.Option(help="`own` for V4's films, else seeds")] = "own,7,2024,1,2",
     epochs: Annotated[int, typer.Option(help="at most; 0: the default")] = 0,
+    towers: Annotated[Path, typer.Option(help="trained towers are kept here and used again")] = ROOT
+    / "state"
+    / "benchmarks"
+    / "cold_items",
 ) -> None:
     """Print the table and the mean ratio."""
     prepare("v4")
@@ -84,22 +87,21 @@ def main(
             else np.random.RandomState(int(draw)).choice(core, _N_FILMS, replace=False).tolist()
         )
         build = partial(case_dataset, config, *tables, cold_items=films)
-        ratios.append(_measured(config, draw, build(), build(train_validation=True)))
+        ratios.append(_measured(config, draw, towers / f"{draw}-{config.model.epochs}", build(), build(train_validation=True)))
     print(f"mean of hybrid / ridge {np.mean(ratios):.3f}")
 
 
-def _measured(config: Config, draw: str, dataset: Dataset, whole: Dataset) -> float:
+def _measured(config: Config, draw: str, folder: Path, dataset: Dataset, whole: Dataset) -> float:
     """Print a draw's line; return the hybrid's nDCG@20 over the ridge's."""
     users = heldout(dataset, TEST)
     ridge = _ridge(dataset, whole)
     figures = {"ridge": _figures(whole, users, ridge)}
     started = time.perf_counter()
-    with TemporaryDirectory() as folder:
-        fit = Fit(config, dataset, lambda: whole, TEST, users.candidates, Path(folder), lambda *_: None)
-        for name in ("two_tower", "hybrid"):
-            figures[name] = _figures(dataset, users, builders(config)[name].fit(fit))
-            seconds = time.perf_counter() - started if name == "two_tower" else seconds
-        told = ExportedTowers.training(Path(folder) / "validated")
+    fit = Fit(config, dataset, lambda: whole, TEST, users.candidates, folder, lambda *_: None)
+    figures["two_tower"] = _figures(dataset, users, builders(config)["two_tower"].fit(fit))
+    seconds = time.perf_counter() - started
+    figures["hybrid"] = _figures(dataset, users, builders(config)["hybrid"].fit(fit))
+    told = ExportedTowers.training(folder / "validated")
     ratio = figures["hybrid"][0] / figures["ridge"][0]
     shown = " | ".join(f"{name} {ndcg:.4f} ({recall:.4f})" for name, (ndcg, recall) in figures.items())
     print(f"| {draw} | {shown} | {ratio:.3f} | {len(told['history'])}, {told['best_epoch']} | {seconds:.0f} s | "
@@ -135,26 +137,6 @@ def _kernel(dataset: Dataset) -> NDArray[np.float64]:
     numbers = csr_array(np.asarray(items.numeric, np.float64) / 2)  # so that they count about as much as the others
     content = csr_array(hstack([dataset.text_model.weighted(texts(dataset.items_frame)), categories, numbers]))
     return (content @ content.T).toarray()
-
-
-def _ials(met: csr_array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return user and item factors [., 64] by alternating least squares."""
-    generator = np.random.default_rng(0)
-    users, items = (generator.normal(0, 0.1 / np.sqrt(_FACTORS), (n, _FACTORS)) for n in met.shape)
-    by_user, by_item = csr_array(met), csr_array(met.T)
-    for _ in range(_SWEEPS):
-        users = _solved(by_user, items)
-        items = _solved(by_item, users)
-    return users, items
-
-
-def _solved(met: csr_array, others: NDArray[np.float64]) -> NDArray[np.float64]:
-    every, result = _UNSEEN * others.T @ others, np.zeros((met.shape[0], _FACTORS))
-    for row in np.flatnonzero(np.diff(met.indptr)):
-        own = others[met.indices[met.indptr[row] : met.indptr[row + 1]]]
-        l2 = _L2 * (len(own) + _UNSEEN * len(others))
-        result[row] = np.linalg.solve(every + own.T @ own + l2 * np.eye(_FACTORS), own.sum(axis=0))
-    return result
 
 
 def _core_ids() -> list[str]:

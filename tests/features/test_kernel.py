@@ -19,13 +19,14 @@ def world(words, categories, numbers):
 
 
 def test_alikeness_is_the_sum_over_words_categories_and_numbers():
-    made = world(["one", "one", "two"], [[1, 2], [1, 0], [3, 0]], [[0.0], [0.0], [0.5]])
+    made = world(["one", "one", "two"], [[1, 2], [1, 0], [3, 0]], [[1.0], [1.0], [1.5]])
     found = content_kernel(made, np.arange(3), np.arange(3))
-    alike = 1 + 2**-0.5 + 0.5  # the same word, a category of two, the same number
-    apart = 0.5 * np.exp(-0.5)  # one width apart
-    assert np.diag(found) == pytest.approx(3.5)
-    assert found[0, 1] == pytest.approx(alike + np.exp(-0.5 * (5 - 2 * alike)), abs=1e-6)
-    assert found[0, 2] == pytest.approx(apart + np.exp(-0.5 * (5 - 2 * apart)), abs=1e-6)
+    alike = 1 + 2**-0.5 + 0.5 + 0.25  # the same word, a category of two, the same number
+    apart = 0.5 * np.exp(-0.5) + 0.25 * 1.5  # one width apart
+    own = np.array([2.75, 2.75, 2.5 + 0.25 * 1.5**2])
+    assert np.diag(found) == pytest.approx(own + 1)
+    assert found[0, 1] == pytest.approx(alike + np.exp(-0.5 * (5.5 - 2 * alike)), abs=1e-6)
+    assert found[0, 2] == pytest.approx(apart + np.exp(-0.5 * (own[0] + own[2] - 2 * apart)), abs=1e-6)
     np.testing.assert_allclose(content_kernel(made, np.array([2]), np.array([0, 1])), found[2:, :2])
 
 
