@@ -77,7 +77,8 @@ def choose_blend(config: Config, dataset: Dataset, towers: Towers) -> Blend:
     alone = {name: float(contest.ndcg({name: 1.0}).mean()) for name in contest.parts}
     weights = choose_weights(contest, config.blend.min_gain, config.blend.item_item_weight)
     alone["hybrid"] = float(contest.ndcg(weights).mean())
-    return _blend(config, weights, scales, alone, users.user_rows.size, l2, config.onboarding.prior_weight)
+    taste_weight = config.onboarding.prior_weight if ITEM_ITEM in components else 0.0  # of new items nobody has a taste
+    return _blend(config, weights, scales, alone, users.user_rows.size, l2, taste_weight)
 
 
 def choose_weights(contest: Contest, min_gain: float, item_item_weight: float) -> dict[str, float]:
