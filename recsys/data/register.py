@@ -6,7 +6,9 @@ withdrawn, and who is no longer in the users table, is withheld from older days 
 older backfill publishes its own end and changes nothing. The pseudonyms of those who refused are not stored.
 """
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 import polars as pl
 from pydantic import JsonValue
@@ -14,7 +16,7 @@ from pydantic import JsonValue
 from recsys.config import Config, PrivacyConfig
 from recsys.data.consent import KEPT, PSEUDONYM, STATUS
 from recsys.data.privacy import PseudonymKey
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, StorageError
 from recsys.schema import USER_ID
 from recsys.storage import current, join, list_names, local_path, publish, read_manifest, verify
 
@@ -80,11 +82,23 @@ def check_key(config: Config, key: PseudonymKey) -> None:
 
 
 def key_ids(storage: str) -> set[str]:
-    """Return the ids of the keys that the newest consent and every current snapshot were written with."""
+    """Return the ids of the keys that the newest consent and every current snapshot were written with.
+
+    What is damaged names no key; loading its day again repairs it.
+    """
     base = join(storage, "snapshots")
-    versions = [current(join(base, name)) for name in list_names(base) if not name.startswith(".")]
-    found = [uri for uri in (*versions, newest_consent(storage)) if uri is not None]
-    return {str(key) for uri in found if (key := read_manifest(uri).info.get("key_id"))}
+    days = [join(base, name) for name in list_names(base) if not name.startswith(".")]
+    found = {_key_id(partial(current, day)) for day in days} | {_key_id(partial(newest_consent, storage))}
+    return {key for key in found if key is not None}
+
+
+def _key_id(version: Callable[[], str | None]) -> str | None:
+    try:
+        uri = version()
+        key = read_manifest(uri).info.get("key_id") if uri is not None else None
+    except StorageError:
+        return None
+    return None if key is None else str(key)
 
 
 def _name(end: datetime) -> str:

@@ -143,8 +143,8 @@ def _better(policy: PromotionConfig, evidence: Evidence, other: Floats | None, v
 def _not_shown_worse(policy: PromotionConfig, evidence: Evidence, slices: Mapping[str, Bools], name: str) -> Gate:
     """Fail where a slice is shown to be worse off than with the champion, or before there is one, with popularity.
 
-    The error rate is divided among all slices of both gates about slices (Bonferroni). A slice counts as no worse when its lower bound is above
-    the tolerance; between the two nothing is decided, which does not stop a promotion.
+    The error rate is divided among all slices of both gates about slices (Bonferroni). A slice counts as no worse
+    when its lower bound is above the tolerance; between the two nothing is decided, which does not stop a promotion.
     """
     other = evidence.champion if evidence.champion is not None else evidence.baselines["popularity"]
     known = {slice_: mask for slice_, mask in slices.items() if mask.sum() >= policy.min_slice_users}

@@ -90,5 +90,5 @@ def test_a_shift_of_taste_leads_to_a_better_champion(shifting: tuple[AirflowApi,
     assert second["version"] != first["version"]
     assert second["previous"] == first["version"]
     decision = [json.loads(line) for line in (data / "ledger" / "promotions.jsonl").read_text().splitlines()][-1]
-    gate = next(gate for gate in decision["gates"] if gate["name"] == "not_worse_than_champion")
+    gate = next(gate for gate in decision["gates"] if gate["name"] == "better_than_champion")
     assert gate["value"] > 0, gate

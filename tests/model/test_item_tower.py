@@ -7,7 +7,7 @@ from recsys.features import Dataset
 from recsys.model._tensorflow import tf
 from recsys.model.content_start import fit_content
 from recsys.model.inputs import item_inputs
-from recsys.model.item_tower import ItemTower
+from recsys.model.item_tower import ItemTower, mask_ids
 from recsys.model.sizes import Sizes
 
 CONFIG = ModelConfig(dim=8)
@@ -52,3 +52,20 @@ def test_of_what_an_id_learns_its_share_is_said(world: Dataset) -> None:
     after = tower({name: tf.constant(array) for name, array in item_inputs(world.items).items()}).numpy()
     share = np.where(world.items.vocab > 0, _shares(world), 0)
     assert np.allclose(after - before, share[:, np.newaxis], atol=1e-4)
+
+
+def test_in_training_ids_are_masked_and_only_there(world: Dataset) -> None:
+    config = ModelConfig(dim=8, id_dropout=1 - 1e-9, dropout=0.0)
+    tower = ItemTower(config, Sizes.of(config, world), True)
+    inputs = {name: tf.constant(array) for name, array in item_inputs(world.items, slice(None)).items()}
+    unknown = tower({**inputs, "id": tf.zeros_like(inputs["id"])}).numpy()
+    assert np.allclose(tower(inputs, training=True).numpy(), unknown, atol=1e-6)
+    assert not np.allclose(tower(inputs).numpy(), unknown, atol=1e-6)
+
+
+def test_a_share_of_the_ids_is_masked() -> None:
+    tf.keras.utils.set_random_seed(0)
+    ids = tf.range(1, 10_001)
+    masked = mask_ids(ids, 0.3).numpy()
+    assert 0.28 < (masked == 0).mean() < 0.32
+    assert np.array_equal(masked[masked > 0], ids.numpy()[masked > 0])

@@ -134,6 +134,16 @@ def _tower(*, ordered: bool) -> QueryTower:
     return tower
 
 
+def test_in_training_user_ids_are_masked_and_only_there() -> None:
+    tower = QueryTower(ModelConfig(dropout=0.0, user_id_dropout=1.0), SIZES, ordered=True)
+    window = _window(3)
+    nobody = {**window, "user": tf.zeros_like(window["user"])}
+    tower.windows(window)
+    tower.users.embeddings.assign_add(tf.ones_like(tower.users.embeddings))
+    assert np.allclose(tower._person(window, training=True), tower._person(nobody, training=False), atol=1e-6)
+    assert not np.allclose(tower._person(window, training=False), tower._person(nobody, training=False), atol=1e-6)
+
+
 @pytest.mark.parametrize("slot", [0, 1, 4])
 def test_a_slot_of_a_window_is_the_query_at_that_moment(slot: int) -> None:
     tower, window = _tower(ordered=True), _window(6)

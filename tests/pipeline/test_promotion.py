@@ -190,7 +190,8 @@ def test_a_deleted_registered_model_promotes_nothing_by_its_number(copied: Any, 
     other = lenient(config, seed=13)
     again = challenge(other, moved(world.features)["features"], moved(world.chosen)["dataset"])
     assert again["version"] == "1"  # numbers begin anew
-    strict = config.model_copy(update={"promotion": world.config.promotion})
+    policy = world.config.promotion.model_copy(update={"min_slice_users": 10_000})  # no slice refuses by chance
+    strict = config.model_copy(update={"promotion": policy})
     assert pipeline.promote(strict, again)["promoted"] is False
     assert read_champion(config.storage) == before
     lost = [entry for entry in pipeline.ledger(config) if entry["kind"] == "registry_lost"]

@@ -81,7 +81,8 @@ def test_a_champion_is_found_and_everything_says_that_time_was_unknown(untimed: 
     built = featured(untimed)
     trained = pipeline.train(untimed, built["features"], built["dataset"])
     evaluated = pipeline.evaluate(untimed, trained)
-    registered = pipeline.register(untimed, trained, evaluated, pipeline.export_index(untimed, trained))
+    refitted = pipeline.refit(untimed, trained)
+    registered = pipeline.register(untimed, trained, evaluated, refitted, pipeline.export_index(untimed, refitted))
     assert registered["time"] == "unknown"
     assert pipeline.promote(untimed, registered)["promoted"]
     card = Path(connect(untimed).download_artifacts(trained["run_id"], "model_card.md")).read_text(encoding="utf-8")
