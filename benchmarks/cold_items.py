@@ -87,7 +87,8 @@ def main(
             else np.random.RandomState(int(draw)).choice(core, _N_FILMS, replace=False).tolist()
         )
         build = partial(case_dataset, config, *tables, cold_items=films)
-        ratios.append(_measured(config, draw, towers / f"{draw}-{config.model.epochs}", build(), build(train_validation=True)))
+        kept = towers / f"{draw}-{config.model.epochs}"
+        ratios.append(_measured(config, draw, kept, build(), build(train_validation=True)))
     print(f"mean of hybrid / ridge {np.mean(ratios):.3f}")
 
 
