@@ -78,7 +78,7 @@ def test_a_taste_shift_fires_and_the_retrained_model_replaces_the_old_one(champi
 
     promoted = promote_as_of(config, day(RETRAINED))
     gate = next(gate for gate in promoted["gates"] if gate["name"] == "better_than_champion")
-    assert gate["detail"].split()[4] == old.version, gate["detail"]
+    assert gate["detail"].split()[3] == old.version, gate["detail"]
     assert gate["value"] > 0.03  # better than the old champion on days neither has seen, not merely as good
     new = read_champion(config.storage)
     assert new is not None

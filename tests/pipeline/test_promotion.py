@@ -6,19 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
 from recsys import pipeline
 from recsys.config import Config
 from recsys.errors import GateError, RegistryError, StorageError
+from recsys.features import TEST
 from recsys.model import ExportedTowers
-from recsys.registry import load_bundle, versions
+from recsys.pipeline.lineage import open_features
+from recsys.registry import load_bundle, record_decision, versions
 from recsys.registry.runs import connect
 from recsys.registry.versions import version_with
 from recsys.scoring import read_blend
+from recsys.scoring.baselines import item_counts
 from recsys.serving import BundleRecommender, read_champion
-from recsys.storage import local_path, read_manifest
+from recsys.storage import is_locked, local_path, read_manifest
 from tests.pipeline.conftest import Json, World, challenge
 
 pytestmark = pytest.mark.slow
@@ -76,6 +80,11 @@ def test_the_champion_is_the_hybrid_that_was_judged_trained_again_on_all_days(wo
     assert bundle.blend is not None
     assert bundle.blend.blend == read_blend(Path(world.evaluated["evaluation"]))
     assert set(bundle.dataset.events.split.tolist()) == {0}
+    last_days = open_features(world.trained["features"]).events
+    assert bundle.dataset.events.timestamp.max() == last_days.timestamp[last_days.split == TEST].max()
+    for name in {"popularity"} & set(bundle.blend.components):  # its evidence counts the last days too
+        expected = np.log1p(item_counts(bundle.dataset, TEST + 1))
+        assert np.allclose(bundle.blend.components[name], expected, atol=1e-5)
     told, judged = (ExportedTowers.training(local_path(each["towers"])) for each in (world.refitted, world.trained))
     assert len(told["history"]) == judged["best_epoch"]
     assert told["task"] == judged["task"]
@@ -198,6 +207,23 @@ def test_a_deleted_registered_model_promotes_nothing_by_its_number(copied: Any, 
     assert len(lost) == 1 and "goes on serving" in lost[0]["note"]
     with pytest.raises(GateError, match="version 1 in MLflow is another model than the one handed over"):
         pipeline.promote(config, {**moved(second), "version": "1"})
+
+
+def test_promotion_and_rollback_decide_under_one_lock(
+    copied: Any, second: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, moved = copied
+    held: dict[str, bool] = {}
+
+    def noting(root: str, record: Json) -> Json:
+        held[record["kind"]] = is_locked(root, "promotion")
+        return record_decision(root, record)
+
+    monkeypatch.setattr("recsys.registry.record_decision", noting)
+    assert pipeline.promote(config, moved(second))["promoted"]
+    pipeline.rollback(config)
+    assert held == {"promoted": True, "rolled_back": True}
+    assert not is_locked(config.storage, "promotion")
 
 
 def test_an_older_run_is_not_promoted_over_a_newer_champion(copied: Any, second: Json) -> None:
