@@ -77,7 +77,8 @@ def main(
     os.chdir(ROOT)
     config = load_config(ROOT / "benchmarks" / "v4.toml")
     model = {"seed": config.backtest.seeds[0]} | ({"epochs": epochs} if epochs else {})
-    config = config.model_copy(update={"model": config.model.model_copy(update=model)})
+    blend = config.blend.model_copy(update={"content": True})
+    config = config.model_copy(update={"model": config.model.model_copy(update=model), "blend": blend})
     tables, core = read_consented(config), _core_ids()
     ratios = []
     for draw in draws.split(","):

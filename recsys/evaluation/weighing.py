@@ -64,9 +64,9 @@ class Contest:
 def choose_blend(config: Config, dataset: Dataset, towers: Towers) -> Blend:
     """Return the blend that validation asks for; components see the events before validation alone.
 
-    Without validation users the towers stand alone. What content says is weighed where validation asks for items
-    without events; where none that may be ranked has one (new items alone), nothing else is. The towers always stay:
-    they alone know what is said of users without events.
+    Without validation users the towers stand alone. With `blend.content` what content says is weighed where validation
+    asks for items without events; where none that may be ranked has one (new items alone), nothing else is. The towers
+    always stay: they alone know what is said of users without events.
     """
     users = _drawn(heldout(dataset, VALIDATION), config)
     if not users.relevant.nnz:
@@ -166,7 +166,7 @@ def _fitted(
     if met[allowed].any():
         l2, fitted[ITEM_ITEM] = _best_item_item(dataset, users, allowed, settings)
         names += [COVISITATION, POPULARITY, RECENT]
-    if uses_ease(dataset, settings) and not met[users.relevant.indices].all():
+    if settings.content and uses_ease(dataset, settings) and not met[users.relevant.indices].all():
         names.append(CONTENT)
     return fitted | fit_components(dataset, VALIDATION, names, settings, ease_l2=l2, recent_days=recent_days), l2
 

@@ -205,6 +205,10 @@ def test_the_unit_of_the_towers_scores_does_not_matter(tastes):
     assert great.scales["two_tower"] == pytest.approx(64 * small.scales["two_tower"], rel=1e-4)
 
 
+def content_config(on=True):
+    return Config(blend=BlendConfig(content=on))
+
+
 def with_new_items(world):
     """Hold the last item of each group out of train, ask for it in validation, and the one before it in test."""
     place = np.arange(24) % 8
@@ -219,17 +223,22 @@ def with_new_items(world):
 
 def test_new_items_of_which_nothing_is_known_are_left_to_the_towers(tastes):
     world = with_new_items(tastes)
-    blend = choose_blend(Config(), world, Blind(world))
+    blend = choose_blend(content_config(), world, Blind(world))
     assert blend.weights == {"two_tower": 1.0} and blend.n_users > 0
 
 
 def test_new_items_described_like_those_a_user_met_are_ranked_first(described):
     world = with_new_items(described)
-    blend = choose_blend(Config(), world, Blind(world))
+    blend = choose_blend(content_config(), world, Blind(world))
     assert set(blend.weights) == {"two_tower", CONTENT}
     users = heldout(world, 2)
     hybrid = HybridRecommender(world, Blind(world), users.candidates, FittedBlend.fit(blend, world, 2))
     assert (hybrid.recommend(users, 1)[:, 0] // 8 == users.user_rows % 3).mean() > 0.9
+
+
+def test_content_says_nothing_unless_it_is_turned_on(described):
+    world = with_new_items(described)
+    assert choose_blend(content_config(on=False), world, Blind(world)).weights == {"two_tower": 1.0}
 
 
 def test_new_items_described_like_popular_ones_rank_before_others(make_world):
@@ -251,7 +260,7 @@ def test_what_content_says_does_not_grow_with_the_number_of_items_met(described)
 
 
 def test_content_is_not_weighed_where_validation_asks_for_known_items(described):
-    assert CONTENT not in choose_blend(Config(), described, Blind(described)).validation
+    assert CONTENT not in choose_blend(content_config(), described, Blind(described)).validation
 
 
 def test_without_validation_the_towers_stand_alone(make_world):
