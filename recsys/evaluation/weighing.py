@@ -73,6 +73,8 @@ def choose_blend(config: Config, dataset: Dataset, towers: Towers) -> Blend:
         return _blend(config, {TOWER: 1.0}, {TOWER: 1.0}, {}, 0, config.blend.ease_l2[0])
     allowed = recommendable_items(dataset, VALIDATION) if users.candidates is None else users.candidates
     components, l2 = _fitted(config, dataset, users, allowed)
+    if not components:
+        return _blend(config, {TOWER: 1.0}, {TOWER: 1.0}, {}, users.user_rows.size, l2)
     scales, contest = _contest(config, dataset, TowerRecommender(dataset, towers, allowed), components, users, allowed)
     alone = {name: float(contest.ndcg({name: 1.0}).mean()) for name in contest.parts}
     weights = choose_weights(contest, config.blend.min_gain, config.blend.item_item_weight)
