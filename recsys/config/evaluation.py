@@ -45,6 +45,7 @@ class BlendConfig(Frozen):
         description="beside the towers' 1, of item-item evidence that did not enter, unless validation is that much "
         "better without; 0: it stays out",
     )
+    content: bool = Field(default=False, description="weigh what content predicts of items without events")
     full_max_items: int = Field(
         default=50_000, ge=1, description="larger catalogues are served from index, neighbours and popular items"
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import Config
+from recsys.config import BlendConfig, Config
 from recsys.errors import RecsysError
 from recsys.evaluation.metrics import Floats, ndcg_at_k
 from recsys.evaluation.users import hits_of
@@ -15,6 +15,7 @@ from recsys.scoring.baselines import item_counts
 from recsys.scoring.blend import TOWER, Blend
 from recsys.scoring.components import (
     COMPONENTS,
+    CONTENT,
     COVISITATION,
     ITEM_ITEM,
     POPULARITY,
@@ -63,21 +64,23 @@ class Contest:
 def choose_blend(config: Config, dataset: Dataset, towers: Towers) -> Blend:
     """Return the blend that validation asks for; components see the events before validation alone.
 
-    Without validation users, or where no item that may be ranked has an event (new items alone), the towers stand
-    alone. The towers always stay: they alone know new items and what is said of users without events.
+    Without validation users the towers stand alone. With `blend.content` what content says is weighed where validation
+    asks for items without events; where none that may be ranked has one (new items alone), nothing else is. The towers
+    always stay: they alone know what is said of users without events.
     """
     users = _drawn(heldout(dataset, VALIDATION), config)
     if not users.relevant.nnz:
         return _blend(config, {TOWER: 1.0}, {TOWER: 1.0}, {}, 0, config.blend.ease_l2[0])
     allowed = recommendable_items(dataset, VALIDATION) if users.candidates is None else users.candidates
-    if not item_counts(dataset, VALIDATION)[allowed].any():
-        return _blend(config, {TOWER: 1.0}, {TOWER: 1.0}, {}, users.user_rows.size, config.blend.ease_l2[0])
     components, l2 = _fitted(config, dataset, users, allowed)
+    if not components:
+        return _blend(config, {TOWER: 1.0}, {TOWER: 1.0}, {}, users.user_rows.size, l2)
     scales, contest = _contest(config, dataset, TowerRecommender(dataset, towers, allowed), components, users, allowed)
     alone = {name: float(contest.ndcg({name: 1.0}).mean()) for name in contest.parts}
     weights = choose_weights(contest, config.blend.min_gain, config.blend.item_item_weight)
     alone["hybrid"] = float(contest.ndcg(weights).mean())
-    return _blend(config, weights, scales, alone, users.user_rows.size, l2, config.onboarding.prior_weight)
+    taste_weight = config.onboarding.prior_weight if ITEM_ITEM in components else 0.0  # of new items nobody has a taste
+    return _blend(config, weights, scales, alone, users.user_rows.size, l2, taste_weight)
 
 
 def choose_weights(contest: Contest, min_gain: float, item_item_weight: float) -> dict[str, float]:
@@ -156,23 +159,32 @@ def _drawn(users: Heldout, config: Config) -> Heldout:
 def _fitted(
     config: Config, dataset: Dataset, users: Heldout, allowed: NDArray[np.bool_]
 ) -> tuple[dict[str, Component], float]:
-    """Fit every component before validation; of the values of EASE's l2 keep the one that alone ranks best."""
-    settings = config.blend
-    l2, best, kept = settings.ease_l2[0], -1.0, None
-    for tried in settings.ease_l2 if uses_ease(dataset, settings) else settings.ease_l2[:1]:
-        fitted = item_item(dataset, VALIDATION, settings, tried)
-        value = _alone(dataset, users, allowed, fitted) if len(settings.ease_l2) > 1 else 0.0
+    """Fit the components before validation; of the values of EASE's l2 keep the one that alone ranks best."""
+    settings, recent_days = config.blend, config.evaluation.recent_days
+    met = item_counts(dataset, VALIDATION) > 0
+    names: list[str] = []
+    fitted: dict[str, Component] = {}
+    l2 = settings.ease_l2[0]
+    if met[allowed].any():
+        l2, fitted[ITEM_ITEM] = _best_item_item(dataset, users, allowed, settings)
+        names += [COVISITATION, POPULARITY, RECENT]
+    if settings.content and uses_ease(dataset, settings) and not met[users.relevant.indices].all():
+        names.append(CONTENT)
+    return fitted | fit_components(dataset, VALIDATION, names, settings, ease_l2=l2, recent_days=recent_days), l2
+
+
+def _best_item_item(
+    dataset: Dataset, users: Heldout, allowed: NDArray[np.bool_], settings: BlendConfig
+) -> tuple[float, Component]:
+    """Return item-item evidence and the value of EASE's l2 with which it alone ranks best."""
+    values = settings.ease_l2 if uses_ease(dataset, settings) else settings.ease_l2[:1]
+    best, found = -1.0, (values[0], item_item(dataset, VALIDATION, settings, values[0]))
+    for l2 in values if len(values) > 1 else ():
+        fitted = found[1] if l2 == found[0] else item_item(dataset, VALIDATION, settings, l2)
+        value = _alone(dataset, users, allowed, fitted)
         if value > best:
-            l2, best, kept = tried, value, fitted
-    others = fit_components(
-        dataset,
-        VALIDATION,
-        (COVISITATION, POPULARITY, RECENT),
-        settings,
-        ease_l2=l2,
-        recent_days=config.evaluation.recent_days,
-    )
-    return ({ITEM_ITEM: kept} if kept is not None else {}) | others, l2
+            best, found = value, (l2, fitted)
+    return found
 
 
 def _alone(dataset: Dataset, users: Heldout, allowed: NDArray[np.bool_], component: Component) -> float:

@@ -10,6 +10,7 @@ from recsys.features.encode import encode_items, encode_users
 from recsys.features.followers import followers
 from recsys.features.heldout import Heldout, Requested, heldout, histories_of, requested
 from recsys.features.histories import HistoryBatch, context_of, histories
+from recsys.features.kernel import content_kernel, predicted_by_content
 from recsys.features.protocols import GIVEN
 from recsys.features.redact import REMOVED, redact_features, redacted, without_events_before, without_users
 from recsys.features.ridge import ridge_regression, rows_to_regress
@@ -39,6 +40,7 @@ __all__ = [
     "available_at",
     "build_features",
     "case_dataset",
+    "content_kernel",
     "content_vectors",
     "context_of",
     "encode_items",
@@ -50,6 +52,7 @@ __all__ = [
     "histories_of",
     "inverse_power",
     "load_dataset",
+    "predicted_by_content",
     "redact_features",
     "redacted",
     "reindex",

@@ -52,11 +52,15 @@ class TextModel:
 
     def transform(self, texts: Sequence[str]) -> Floats:
         """Return float32[n, text_dim]: tastes of any length, then topics of length 1; zeros for an unknown text."""
-        weighted = _unit_rows(_counts(texts) @ diags_array(self.idf))
+        weighted = self.weighted(texts)
         tastes, topics = (np.asarray(weighted @ part, np.float32) for part in (self.tastes, self.topics))
         lengths = np.linalg.norm(topics, axis=1, keepdims=True)
         unit = np.divide(topics, lengths, out=np.zeros_like(topics), where=lengths > _SHORTEST)
         return np.hstack([tastes, unit])
+
+    def weighted(self, texts: Sequence[str]) -> csr_array:
+        """Return float32[n, 2^15]: TF-IDF of hashed words, rows of length 1 or, without a word, 0."""
+        return _unit_rows(_counts(texts) @ diags_array(self.idf))
 
     def save(self, folder: Path) -> None:
         """Write `text_idf.npy`, `text_tastes.npy` and `text_topics.npy`."""

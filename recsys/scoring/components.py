@@ -15,13 +15,15 @@ from scipy.sparse import csr_array
 from recsys.config import BlendConfig
 from recsys.features import Dataset, Heldout, histories
 from recsys.scoring.baselines import consumption, item_counts
+from recsys.scoring.content_taste import content_taste
 from recsys.scoring.covisitation import STEPS, follower_weights, recent_weights
 from recsys.scoring.ease import ease_weights
 from recsys.scoring.graph_filter import filter_weights
 from recsys.scoring.links import largest_of_each_row
 
 ITEM_ITEM, COVISITATION, POPULARITY, RECENT = "item_item", "covisitation", "popularity", "recent_popularity"
-COMPONENTS = (ITEM_ITEM, COVISITATION, POPULARITY, RECENT)
+CONTENT = "content"
+COMPONENTS = (ITEM_ITEM, COVISITATION, POPULARITY, RECENT, CONTENT)
 Component = NDArray[np.float32] | csr_array
 _DAY_S = 86_400
 _BLOCK = 1024  # rows of a matrix that are cut at a time
@@ -55,9 +57,16 @@ class Profiles:
         n_users, n_items = self.items.shape
         if component.ndim == 1:
             return np.broadcast_to(np.asarray(component, np.float32), (n_users, n_items))
-        profile = recent_weights(self.recent, n_items).astype(np.float32) if name == COVISITATION else self.items
-        found = profile @ component
+        found = self._weights_of(name) @ component
         return np.asarray(found if isinstance(found, np.ndarray) else found.toarray(), np.float32)
+
+    def _weights_of(self, name: str) -> csr_array:
+        """Return float32[n, n_items]: what each item of a user counts in a component of that name."""
+        if name == COVISITATION:
+            return csr_array(recent_weights(self.recent, self.items.shape[1]).astype(np.float32))
+        if name == CONTENT:
+            return csr_array(self.items.multiply(1 / np.maximum(self.items.sum(axis=1), 1)[:, None]).astype(np.float32))
+        return self.items
 
 
 def fit_components(
@@ -81,6 +90,8 @@ def fit_components(
             fitted[name] = item_item(dataset, split, settings, ease_l2)
         elif name == COVISITATION:
             fitted[name] = _cut(follower_weights(dataset, split), settings.max_entries)
+        elif name == CONTENT:
+            fitted[name] = _content(dataset, split, settings)
         else:
             since = _last_second(dataset, split) - recent_days * _DAY_S if name == RECENT else None
             fitted[name] = np.log1p(item_counts(dataset, split, since)).astype(np.float32)
@@ -107,7 +118,20 @@ def item_item(dataset: Dataset, split: int, settings: BlendConfig, l2: float) ->
         whole = np.zeros((n_items, n_items), np.float32)
         whole[np.ix_(known, known)] = weights
         return whole
-    per_row = min(max(settings.max_entries // n_items, 1), known.size)
+    return _cut_rows(weights, known, n_items, settings.max_entries)
+
+
+def _content(dataset: Dataset, split: int, settings: BlendConfig) -> Component:
+    """Return what content says; of a catalogue whose matrix is too large, of each row what is largest."""
+    weights, n_items = content_taste(dataset, split), len(dataset.items.ids)
+    if n_items**2 <= settings.max_entries:
+        return weights
+    return _cut_rows(weights, np.arange(n_items), n_items, settings.max_entries)
+
+
+def _cut_rows(weights: NDArray[np.float32], known: NDArray[np.intp], n_items: int, max_entries: int) -> csr_array:
+    """Return float32[n_items, n_items] of dense weights between the `known` items: the largest of each row."""
+    per_row = min(max(max_entries // n_items, 1), known.size)
     kept = np.concatenate(
         [_largest(weights[start : start + _BLOCK], per_row) for start in range(0, known.size, _BLOCK)]
     )

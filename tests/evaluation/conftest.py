@@ -6,6 +6,9 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
+from recsys.features import TextModel
+from recsys.features.encode import texts
+
 DAY_S = 86_400
 
 
@@ -21,19 +24,26 @@ class World:
     n_items: int
     published: dict[int, int] = field(default_factory=dict)
     expires: dict[int, int] = field(default_factory=dict)
+    words: dict[int, str] = field(default_factory=dict)
 
     def build(self) -> SimpleNamespace:
         rows = sorted(self.events_, key=lambda row: (row[0], row[2]))
         user, item, day, split = (np.array(column, np.int64) for column in zip(*rows, strict=True))
         n = self.n_items
         train = np.bincount(item[split == 0], minlength=n)
+        described = pl.DataFrame(
+            {"description": [self.words.get(row, "") for row in range(n)]}, schema={"description": pl.String}
+        ).with_columns(title=None, creator=pl.lit(None, pl.String), categories=pl.lit([], pl.List(pl.String)))
         return SimpleNamespace(
             newcomers=None,
+            items_frame=described,
+            text_model=TextModel.fit(texts(described), 4),
             spec=SimpleNamespace(demographic_vocabs={"age": ["18-24", "25-34"]}),
             items=SimpleNamespace(
                 ids=np.array([f"i{row:03d}" for row in range(n)]),
                 train_count=train,
                 text=np.eye(n, 4, dtype=np.float32),
+                numeric=np.zeros((n, 0), np.float32),
                 categories=(np.arange(n, dtype=np.int32)[:, None] % 3) + 1,
                 published_at=self._dates(self.published),
                 expires_at=self._dates(self.expires),

@@ -12,7 +12,15 @@ from recsys.evaluation.weighing import Contest, choose_weights
 from recsys.features import heldout
 from recsys.scoring import Blend, FittedBlend, HybridRecommender, Profiles, TowerRecommender
 from recsys.scoring.baselines import consumption
-from recsys.scoring.components import COMPONENTS, COVISITATION, ITEM_ITEM, POPULARITY, RECENT, fit_components
+from recsys.scoring.components import (
+    COMPONENTS,
+    CONTENT,
+    COVISITATION,
+    ITEM_ITEM,
+    POPULARITY,
+    RECENT,
+    fit_components,
+)
 from recsys.scoring.graph_filter import filter_weights
 
 EVERY = dict.fromkeys(("two_tower", *COMPONENTS), 1.0)
@@ -49,12 +57,22 @@ def contest(n_users=200, n_candidates=30, seed=0, **strengths):
 @pytest.fixture
 def tastes(make_world):
     """60 users in three groups that keep to the eight items of theirs, in an order of their own."""
+    return three_groups(make_world, {})
+
+
+@pytest.fixture
+def described(make_world):
+    """The same, each item with a word of its group and one of its own."""
+    return three_groups(make_world, {item: f"{('war', 'love', 'space')[item // 8]} own{item}" for item in range(24)})
+
+
+def three_groups(make_world, words):
     generator = np.random.default_rng(4)
     rows = []
     for user in range(60):
         own = generator.permutation(8)[:6] + 8 * (user % 3)
         rows += [(user, int(item), day, max(day - 3, 0)) for day, item in enumerate(own)]
-    return make_world(rows, n_users=60, n_items=24).build()
+    return make_world(rows, n_users=60, n_items=24, words=words).build()
 
 
 class Blind:
@@ -187,15 +205,62 @@ def test_the_unit_of_the_towers_scores_does_not_matter(tastes):
     assert great.scales["two_tower"] == pytest.approx(64 * small.scales["two_tower"], rel=1e-4)
 
 
-def test_new_items_are_left_to_the_towers(tastes):
-    tastes.newcomers = np.where(np.arange(24) % 8 == 7, 1, 0).astype(np.int8)  # held out of train, asked in validation
-    events = tastes.events
-    events.split = tastes.newcomers[events.item]
+def content_config(on=True):
+    return Config(blend=BlendConfig(content=on))
+
+
+def with_new_items(world):
+    """Hold the last item of each group out of train, ask for it in validation, and the one before it in test."""
+    place = np.arange(24) % 8
+    world.newcomers = np.where(place == 7, 1, np.where(place == 6, 2, 0)).astype(np.int8)
+    events = world.events
+    events.split = world.newcomers[events.item]
     order = np.lexsort((events.timestamp, events.split, np.repeat(np.arange(60), np.diff(events.offsets))))
     for name in ("item", "timestamp", "split"):
         setattr(events, name, getattr(events, name)[order])
-    blend = choose_blend(Config(), tastes, Blind(tastes))
+    return world
+
+
+def test_new_items_of_which_nothing_is_known_are_left_to_the_towers(tastes):
+    world = with_new_items(tastes)
+    blend = choose_blend(content_config(), world, Blind(world))
     assert blend.weights == {"two_tower": 1.0} and blend.n_users > 0
+
+
+def test_new_items_described_like_those_a_user_met_are_ranked_first(described):
+    world = with_new_items(described)
+    blend = choose_blend(content_config(), world, Blind(world))
+    assert set(blend.weights) == {"two_tower", CONTENT}
+    users = heldout(world, 2)
+    hybrid = HybridRecommender(world, Blind(world), users.candidates, FittedBlend.fit(blend, world, 2))
+    assert (hybrid.recommend(users, 1)[:, 0] // 8 == users.user_rows % 3).mean() > 0.9
+
+
+def test_content_says_nothing_unless_it_is_turned_on(described):
+    world = with_new_items(described)
+    assert choose_blend(content_config(on=False), world, Blind(world)).weights == {"two_tower": 1.0}
+
+
+def test_new_items_described_like_popular_ones_rank_before_others(make_world):
+    # items 0 and 1 have many users, 2 and 3 few, item 6 all; 4 and 5 are new
+    rows = [(user, item, item, 0) for user in range(40) for item in (0, 1) if user % 8]
+    rows += [(user, item, item, 0) for user in range(40) for item in (2, 3) if user % 8 < 2]
+    rows += [(user, 6, 5, 0) for user in range(40)]
+    words = {0: "loved", 1: "loved", 2: "dull", 3: "dull", 4: "loved", 5: "dull"}
+    world = make_world(rows, n_users=40, n_items=7, words=words).build()
+    said = fit_components(world, 2, [CONTENT], BlendConfig(), ease_l2=1.0, recent_days=3)
+    scores = Profiles.of_one(np.array([6]), 7).scores(CONTENT, said[CONTENT])[0]
+    assert scores[4] > scores[5]
+
+
+def test_what_content_says_does_not_grow_with_the_number_of_items_met(described):
+    said = fit_components(described, 2, [CONTENT], BlendConfig(), ease_l2=1.0, recent_days=3)[CONTENT]
+    one, two, both = (Profiles.of_one(np.array(own), 24).scores(CONTENT, said) for own in ([0], [9], [0, 9]))
+    np.testing.assert_allclose(both, (one + two) / 2, rtol=1e-5)
+
+
+def test_content_is_not_weighed_where_validation_asks_for_known_items(described):
+    assert CONTENT not in choose_blend(content_config(), described, Blind(described)).validation
 
 
 def test_without_validation_the_towers_stand_alone(make_world):
