@@ -82,6 +82,17 @@ def no_server() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def no_server_left(no_server: None) -> Iterator[None]:
+    """No test leaves an MLflow for the next ones to write into."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    left = os.environ.get("MLFLOW_TRACKING_URI")
+    if left != before:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        pytest.fail(f"the test left MLFLOW_TRACKING_URI={left}")
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory, no_server: None) -> World:
     config = configured(tmp_path_factory.mktemp("world") / "state", DEMO)

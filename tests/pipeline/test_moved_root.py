@@ -11,6 +11,7 @@ import pytest
 
 from recsys import pipeline
 from recsys.config import Config
+from recsys.registry.runs import connect
 from recsys.serving import read_champion
 from tests.pipeline.conftest import World, challenge
 
@@ -42,7 +43,7 @@ def test_a_moved_root_recommends_and_its_champion_loads_as_a_pyfunc(
     pipeline.show(moved)
     pipeline.print_recommendations(moved, None, 5)
     assert f"version {world.registered['version']}" in capsys.readouterr().out
-    mlflow.set_tracking_uri(f"sqlite:///{moved.storage}/mlflow.db")
+    connect(moved)
     model = mlflow.pyfunc.load_model(f"models:/{moved.registered_model}@champion")
     assert len(model.predict(pd.DataFrame({"user_id": ["nobody"]}), params={"k": 5})) == 5
     assert [each.path for each in mlflow.MlflowClient().list_artifacts(world.trained["run_id"])]
