@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.features.spec import FeatureSpec
+from recsys.features.strings import StringColumn
 from recsys.features.text import TextModel
 from recsys.schema import CATEGORIES, ITEM_ID, TITLE, USER_ID
 
@@ -18,12 +19,13 @@ from recsys.schema import CATEGORIES, ITEM_ID, TITLE, USER_ID
 class ItemArrays:
     """One row per item of the catalogue, sorted by id, known to training or not; C categories, T text, M numeric.
 
-    Times are seconds since 1970; `published_at` 0 is unknown, `expires_at` 0 is never.
+    Times are seconds since 1970; `published_at` 0 is unknown, `expires_at` 0 is never. `category_names` holds a list of
+    strings per item, empty where there are none.
     """
 
-    ids: NDArray[np.str_]
-    titles: NDArray[np.str_]
-    category_names: list[list[str]]
+    ids: StringColumn
+    titles: StringColumn
+    category_names: pl.Series
     vocab: NDArray[np.int32]
     categories: NDArray[np.int32]
     creator: NDArray[np.int32]
@@ -39,7 +41,7 @@ class ItemArrays:
 class UserArrays:
     """One row per user, sorted by pseudonym."""
 
-    ids: NDArray[np.str_]
+    ids: StringColumn
     vocab: NDArray[np.int32]
     demographics: NDArray[np.int32]
 
@@ -105,12 +107,12 @@ class Dataset:
             spec=FeatureSpec.load(folder),
             text_model=TextModel.load(folder),
             items=ItemArrays(
-                ids=strings(items[ITEM_ID]),
-                titles=strings(items[TITLE]),
+                ids=StringColumn(items[ITEM_ID]),
+                titles=StringColumn(items[TITLE]),
                 category_names=category_names(items),
                 **_read(folder, ItemArrays, mmap),
             ),
-            users=UserArrays(ids=strings(users[USER_ID]), **_read(folder, UserArrays, mmap)),
+            users=UserArrays(ids=StringColumn(users[USER_ID]), **_read(folder, UserArrays, mmap)),
             events=EventArrays(**_read(folder, EventArrays, mmap)),
             items_frame=items,
             users_frame=users,
@@ -118,14 +120,10 @@ class Dataset:
         )
 
 
-def strings(column: pl.Series) -> NDArray[np.str_]:
-    """Return a string column as a NumPy string array; a missing value is the empty string."""
-    return np.array(column.fill_null("").to_list(), dtype=np.str_)
-
-
-def category_names(items: pl.DataFrame) -> list[list[str]]:
-    """Return each item's category names; an empty list where there are none."""
-    return [[name for name in names or [] if name is not None] for names in items[CATEGORIES].to_list()]
+def category_names(items: pl.DataFrame) -> pl.Series:
+    """Return each item's category names as a series of lists of strings; an empty list where there are none."""
+    names = items.select(pl.col(CATEGORIES).cast(pl.List(pl.String)).fill_null([]).list.drop_nulls())
+    return names.to_series()
 
 
 _NEWCOMERS = "newcomers.npy"

@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys.features.dataset import ItemArrays, UserArrays, category_names, strings
+from recsys.features.dataset import ItemArrays, UserArrays, category_names
 from recsys.features.spec import FeatureSpec, encode
+from recsys.features.strings import StringColumn
 from recsys.features.text import TextModel
 from recsys.schema import (
     CREATOR,
@@ -29,15 +30,15 @@ def encode_items(spec: FeatureSpec, text_model: TextModel, items: pl.DataFrame) 
     names = category_names(items)
     categories = np.zeros((len(items), spec.max_categories), np.int32)
     codes = {name: code for code, name in enumerate(spec.category_vocab, 1)}
-    for row, own in enumerate(names):
+    for row, own in enumerate(names.to_list()):
         places = [codes[name] for name in dict.fromkeys(own) if name in codes][: spec.max_categories]
         categories[row, : len(places)] = places
     raw = raw_numeric(items, datetime.fromisoformat(spec.as_of))
     missing = np.isnan(raw)
     scaled = np.where(missing, 0.0, (raw - np.array(spec.numeric_means)) / np.array(spec.numeric_stds))
     return ItemArrays(
-        ids=strings(items[ITEM_ID]),
-        titles=strings(items[TITLE]),
+        ids=StringColumn(items[ITEM_ID]),
+        titles=StringColumn(items[TITLE]),
         category_names=names,
         vocab=encode(items[ITEM_ID].to_list(), spec.item_vocab),
         categories=categories,
@@ -59,7 +60,7 @@ def encode_users(spec: FeatureSpec, users: pl.DataFrame) -> UserArrays:
     ]
     demographics = np.column_stack(columns) if columns else np.zeros((len(users), 0), np.int32)
     ids = users[USER_ID]
-    return UserArrays(strings(ids), encode(ids.to_list(), spec.user_vocab), demographics.astype(np.int32))
+    return UserArrays(StringColumn(ids), encode(ids.to_list(), spec.user_vocab), demographics.astype(np.int32))
 
 
 def labels(frame: pl.DataFrame, column: str) -> list[str | None]:
@@ -78,7 +79,8 @@ def texts(items: pl.DataFrame) -> list[str]:
             ignore_nulls=True,
         )
     ).to_series()
-    return [f"{text} {' '.join(names)}" for text, names in zip(pieces.to_list(), category_names(items), strict=True)]
+    names = category_names(items).list.join(" ")
+    return [f"{text} {joined}" for text, joined in zip(pieces.to_list(), names.to_list(), strict=True)]
 
 
 def raw_numeric(items: pl.DataFrame, as_of: datetime) -> NDArray[np.float64]:

@@ -37,7 +37,7 @@ def fit_spec(
     return FeatureSpec(
         item_vocab=_frequent(train[ITEM_ID], config.min_item_events),
         user_vocab=_frequent(train[USER_ID], config.min_user_events),
-        category_vocab=_distinct(name for names in category_names(known_items) for name in names),
+        category_vocab=_distinct(category_names(known_items).explode().to_list()),
         creator_vocab=_distinct(known_items[CREATOR].to_list()),
         language_vocab=_distinct(known_items[LANGUAGE].to_list()),
         device_vocab=_distinct(train[DEVICE].to_list()),

@@ -155,7 +155,7 @@ class Onboarding:
 
     def _question(self, place: int, familiarity: Floats) -> Question:
         row = int(self._prior.questions[place])
-        return Question(str(self._ids[row]), str(self._titles[row]), float(familiarity[place]))
+        return Question(self._ids[row], self._titles[row], float(familiarity[place]))
 
     def _codes(self, demographics: Mapping[str, str] | None, columns: tuple[str, ...]) -> Rows:
         """Return the code of each vocabulary's column; 0 for a label not told, not known or not among `columns`."""

@@ -61,7 +61,7 @@ class Reasons:
             return words
         if overall[row] and overall[row] >= np.quantile(overall, 1 - _POPULAR_SHARE):
             return "popular with everybody"
-        names = self._dataset.items.category_names[row]
+        names = self._dataset.items.category_names[row].to_list()
         return f"to try something new: {', '.join(names)}" if names else "to try something new"
 
     @cached_property

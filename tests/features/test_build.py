@@ -54,7 +54,7 @@ def test_every_array_survives_saving_and_loading(tables: Tables, config: Feature
             for field in fields(getattr(dataset, room)):
                 before, after = (getattr(getattr(one, room), field.name) for one in (dataset, loaded))
                 assert np.asarray(before).dtype == np.asarray(after).dtype
-                assert np.array_equal(before, after) if field.name != "category_names" else before == after
+                assert before.equals(after) if field.name == "category_names" else np.array_equal(before, after)
 
 
 def test_ids_with_unicode_commas_quotes_and_newlines_survive(build: Build, tmp_path: Path) -> None:
@@ -162,3 +162,19 @@ def test_loading_what_was_cut_short_says_what_to_run(build: Build, tmp_path: Pat
     with pytest.raises(StorageError, match="(?s)cannot read the features .*run the features stage again") as caught:
         load_dataset(str(tmp_path))
     assert "input_value" not in str(caught.value)  # it may hold ids
+
+
+def test_one_title_of_100_000_characters_is_paid_for_once(
+    config: FeaturesConfig, events: Frames, users: Frames, items: Frames, tmp_path: Path
+) -> None:
+    def size(title: str) -> int:
+        folder = tmp_path / str(len(title))
+        folder.mkdir()
+        catalogue = items(*({"item_id": f"i{n:05d}", "title": title if n == 3 else "short"} for n in range(10_000)))
+        frames_to_dataset(config, events(*SMALLEST), users({"user_id": "a"}), catalogue).save(folder)
+        loaded = Dataset.load(folder).items
+        row = loaded.ids.tolist().index("i00003")
+        assert loaded.titles[row] == title
+        return loaded.ids.nbytes + loaded.titles.nbytes + int(loaded.category_names.estimated_size())
+
+    assert size("x" * 100_000) - size("short") < 300_000

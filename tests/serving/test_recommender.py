@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from recsys.config import IndexConfig
 from recsys.errors import DataError, StorageError
+from recsys.features import StringColumn
 from recsys.index import ExactIndex, export_index
 from recsys.registry import load_bundle
 from recsys.serving import BundleRecommender
@@ -43,7 +44,7 @@ def test_every_list_is_what_brute_force_ranks(place: Any, recommender: BundleRec
     ids = place.dataset.items.ids
     for user in place.dataset.users.ids.tolist():
         found = recommender.recommend(user, 10)
-        row = np.flatnonzero(place.dataset.users.ids == user)
+        row = np.flatnonzero(np.asarray(place.dataset.users.ids) == user)
         events = place.dataset.events
         last = np.array([int(np.max(events.timestamp)) + 1])
         query = bundle.towers.query_vectors(
@@ -130,14 +131,14 @@ def test_events_after_the_asked_time_are_not_known_yet(place: Any, recommender: 
     assert _seen(place, "u001") & {each.item_id for each in recommender.recommend("u001", 40, at=long_ago)}
 
 
-def _index(folder: Path, ids: NDArray[np.str_], vectors: NDArray[np.float32]) -> str:
+def _index(folder: Path, ids: StringColumn, vectors: NDArray[np.float32]) -> str:
     with publish(str(folder)) as index:
         export_index(IndexConfig(), ids, vectors, vectors[:2], index.path)
     return index.uri
 
 
 def test_index_of_other_items_is_refused(place: Any, tmp_path: Path) -> None:
-    index = _index(tmp_path, np.array(["x", "y"]), np.eye(2, 8, dtype=np.float32))
+    index = _index(tmp_path, StringColumn.of(["x", "y"]), np.eye(2, 8, dtype=np.float32))
     with pytest.raises(StorageError, match="other items"):
         BundleRecommender.open(place.bundle, index)
 
