@@ -82,13 +82,8 @@ def _run(name: str, place: Path, done: Json) -> Any:  # Any: what the stage retu
     from recsys.config import Config
 
     tables = {name: {"uri": str(place / f"{name}*.parquet")} for name in ("interactions", "users", "items")}
-    config = Config.model_validate(
-        {
-            "storage": str(place / "state"),
-            "source": {"kind": "files", **tables},
-            "model": {"epochs": 1, "examples_per_epoch": _EPOCH},
-        }  # fmt: skip
-    )
+    settings = {"source": {"kind": "files", **tables}, "model": {"epochs": 1, "examples_per_epoch": _EPOCH}}
+    config = Config.model_validate({"storage": str(place / "state"), **settings})
     learned, now = (str((_START + timedelta(days=days)).date()) for days in (_TRAINED_DAYS, _DAYS))
     stages = {
         "ingest": lambda: pipeline.ingest(config),
