@@ -13,6 +13,7 @@ from recsys.data.tables import write_list
 from recsys.errors import DataError
 from recsys.schema import ITEM_ID, TIMESTAMP, USER_ID, TableName
 from recsys.storage import (
+    KnownFolders,
     current,
     exists,
     join,
@@ -53,9 +54,13 @@ def select_snapshots(config: Config, as_of: datetime | None = None) -> DatasetRe
     was young enough when it was read does not outlive it. So does the newest consent: users it does not let pass are
     listed in the training set and never read, whatever day brought them; the digest changes with that list. Events
     without times are read whole, whatever `as_of` says. Raises DataError when no snapshot is left, or when they were
-    written with several pseudonym keys, StorageError when one is damaged.
+    written with several pseudonym keys, StorageError when one is damaged. A snapshot that was found whole before and
+    was not touched since is not hashed again (`storage.KnownFolders` says what that leaves unseen); removing
+    `scans/snapshots.json` from the storage hashes all of them.
     """
-    found = {name: (uri, verify(uri).info) for name, uri in list_snapshots(config).items()}
+    known = KnownFolders(config.storage, join(config.storage, "scans", "snapshots.json"))
+    found = {name: (uri, known.verify(uri).info) for name, uri in list_snapshots(config).items()}
+    known.save()
     chosen = {
         name: (uri, datetime.fromisoformat(str(info["end"])))
         for name, (uri, info) in found.items()
