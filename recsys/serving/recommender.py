@@ -131,7 +131,7 @@ class BundleRecommender:
         rows, scores = self._retrieved(asker, requests, n, second)
         if not settings.active:
             return rows, scores
-        places = rerank(settings, rows, scores, self._similarity[rows], self._log_popularity[rows], k)
+        places = rerank(settings, rows, scores, self._similarity(rows), self._log_popularity[rows], k)
         return rows[places], scores[places]
 
     def _retrieved(
@@ -172,9 +172,8 @@ class BundleRecommender:
             None if taste is None else np.asarray(taste)[None, :],
         )
 
-    @cached_property
-    def _similarity(self) -> NDArray[np.float32]:
-        return similarity_vectors(content_vectors(self._bundle.dataset), self._bundle.towers.item_vectors)
+    def _similarity(self, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        return similarity_vectors(content_vectors(self._bundle.dataset, rows), self._bundle.towers.item_vectors[rows])
 
     @cached_property
     def _log_popularity(self) -> NDArray[np.float64]:

@@ -148,3 +148,24 @@ def test_index_of_another_run_with_the_same_items_is_refused(place: Any, tmp_pat
     index = _index(tmp_path, ids, np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32))
     with pytest.raises(StorageError, match="built from other vectors"):
         BundleRecommender.open(place.bundle, index)
+
+
+def test_what_is_held_to_explain_items_is_no_more_than_the_events(place: Any, recommender: BundleRecommender) -> None:
+    reasons = recommender._reasons
+    events = recommender.bundle.dataset.events
+    for (counts, totals), labels in zip(reasons._counts, events_by_label(recommender), strict=True):
+        np.testing.assert_array_equal(counts.toarray(), labels)
+        np.testing.assert_array_equal(totals, labels.sum(axis=1))
+        assert counts.nnz <= int(events.positive.sum())
+    assert reasons._vectors is recommender.bundle.towers.item_vectors
+
+
+def events_by_label(recommender: BundleRecommender) -> list[np.ndarray]:
+    dataset = recommender.bundle.dataset
+    owner = np.repeat(np.arange(len(dataset.users.ids)), np.diff(dataset.events.offsets))[dataset.events.positive]
+    tables = []
+    for place, vocabulary in enumerate(dataset.spec.demographic_vocabs.values()):
+        tables.append(np.zeros((len(vocabulary) + 1, len(dataset.items.ids)), int))
+        items = dataset.events.item[dataset.events.positive]
+        np.add.at(tables[-1], (dataset.users.demographics[owner, place], items), 1)
+    return tables
