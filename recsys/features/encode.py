@@ -23,6 +23,7 @@ from recsys.schema import (
 )
 
 _SECONDS_PER_DAY = 86_400
+_ROWS = 65_536  # items whose texts are worked on at a time: about 50 MB
 
 
 def encode_items(spec: FeatureSpec, text_model: TextModel, items: pl.DataFrame) -> ItemArrays:
@@ -30,9 +31,10 @@ def encode_items(spec: FeatureSpec, text_model: TextModel, items: pl.DataFrame) 
     names = category_names(items)
     categories = np.zeros((len(items), spec.max_categories), np.int32)
     codes = {name: code for code, name in enumerate(spec.category_vocab, 1)}
-    for row, own in enumerate(names.to_list()):
-        places = [codes[name] for name in dict.fromkeys(own) if name in codes][: spec.max_categories]
-        categories[row, : len(places)] = places
+    for start in range(0, len(items), _ROWS):
+        for row, own in enumerate(names.slice(start, _ROWS).to_list(), start):
+            places = [codes[name] for name in dict.fromkeys(own) if name in codes][: spec.max_categories]
+            categories[row, : len(places)] = places
     raw = raw_numeric(items, datetime.fromisoformat(spec.as_of))
     missing = np.isnan(raw)
     scaled = np.where(missing, 0.0, (raw - np.array(spec.numeric_means)) / np.array(spec.numeric_stds))
@@ -44,12 +46,18 @@ def encode_items(spec: FeatureSpec, text_model: TextModel, items: pl.DataFrame) 
         categories=categories,
         creator=encode(items[CREATOR].to_list(), spec.creator_vocab),
         language=encode(items[LANGUAGE].to_list(), spec.language_vocab),
-        text=text_model.transform(texts(items)),
+        text=_text_vectors(text_model, items),
         numeric=np.hstack([scaled, missing]).astype(np.float32),
         published_at=_epoch_seconds(items[PUBLISHED_AT]),
         expires_at=_expiry_seconds(items[EXPIRES_AT]),
         train_count=np.zeros(len(items), np.int64),
     )
+
+
+def _text_vectors(text_model: TextModel, items: pl.DataFrame) -> NDArray[np.float32]:
+    """Return float32[n, T]; only some items' texts and word counts are in memory at a time."""
+    parts = [text_model.transform(texts(items.slice(start, _ROWS))) for start in range(0, max(len(items), 1), _ROWS)]
+    return np.concatenate(parts)
 
 
 def encode_users(spec: FeatureSpec, users: pl.DataFrame) -> UserArrays:

@@ -119,7 +119,7 @@ def by_meeting(events: nw.DataFrame[pl.DataFrame]) -> nw.DataFrame[pl.DataFrame]
     Strongest is a positive one, then the greatest weight, then the latest; the other columns make the order total, so
     that equal events in any order give equal bytes.
     """
-    day = nw.col(TIMESTAMP).dt.truncate("1d")
+    day = nw.col(TIMESTAMP).dt.date()
     ties = (POSITIVE, WEIGHT, TIMESTAMP, EVENT_ID, KIND, DEVICE, *((VALUE,) if VALUE in events.columns else ()))
     return events.with_columns(day.alias(_DAY)).sort(*_MEETING, *ties)
 
@@ -133,7 +133,7 @@ def strongest(events: nw.DataFrame[pl.DataFrame]) -> nw.DataFrame[pl.DataFrame]:
     last = nw.any_horizontal(
         *((nw.col(name) != nw.col(name).shift(-1)).fill_null(True) for name in _MEETING), ignore_nulls=True
     )
-    return events.filter(last)
+    return events.filter(last).drop(_DAY)
 
 
 @nw.narwhalify

@@ -11,6 +11,8 @@ import pytest
 from recsys.config import Config, FeaturesConfig
 from recsys.errors import StorageError
 from recsys.features import Dataset, build_features, frames_to_dataset, heldout, load_dataset
+from recsys.features.assemble import with_rows
+from recsys.features.events import USED
 from recsys.storage import join, local_path, publish, write_json
 from tests.features.conftest import CUTS, Build, Frames
 
@@ -178,3 +180,23 @@ def test_one_title_of_100_000_characters_is_paid_for_once(
         return loaded.ids.nbytes + loaded.titles.nbytes + int(loaded.category_names.estimated_size())
 
     assert size("x" * 100_000) - size("short") < 300_000
+
+
+def test_events_are_worked_on_without_their_texts(events: Frames, users: Frames, items: Frames) -> None:
+    rows = events(("b", "i2", "like", 0.0), ("a", "i1", "view", 1.0), device="a phone of a rather long name")
+    numbered = with_rows(
+        rows.select(USED), users({"user_id": "a"}, {"user_id": "b"}), items({"item_id": "i1"}, {"item_id": "i2"})
+    )
+    texts = [name for name, dtype in numbered.schema.items() if dtype == pl.String]
+    assert texts == ["event"]  # weighing leaves it out before
+    assert numbered["user_row"].to_list() == [1, 0] == numbered["item_row"].to_list()
+    assert numbered["event_id"].to_list() == [1, 2]
+    assert numbered["device"].cast(pl.String).to_list() == ["a phone of a rather long name"] * 2
+
+
+def test_devices_are_numbered_as_their_names_are_sorted(build: Build, events: Frames) -> None:
+    devices = ["tv", None, "phone", "tablet", None]
+    rows = events(*(("a", f"i{place}", "like", float(place)) for place in range(5)))
+    made = build(rows.with_columns(pl.Series("device", devices)), cutoffs=(3.0, 4.0))
+    assert made.spec.device_vocab == ["phone", "tv"]
+    assert made.events.device.tolist() == [2, 0, 1, 0, 0]
