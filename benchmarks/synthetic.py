@@ -35,7 +35,7 @@ def synthetic(n_events: int, n_items: int, seed: int = 0) -> Dataset:
         items=ItemArrays(**{**vars(items), "train_count": counts}),
         users=users,
         events=events,
-        items_frame=pl.DataFrame(
+        items_table=pl.LazyFrame(
             {
                 ITEM_ID: items.ids.to_series(),
                 TITLE: items.titles.to_series(),

@@ -44,7 +44,7 @@ def assemble(
     if newcomers is not None:
         after = int(arrays.timestamp[arrays.split == TRAIN].max()) + 1
         encoded = replace(encoded, published_at=np.where(newcomers > 0, after, encoded.published_at))
-    return Dataset(spec, text_model, encoded, encode_users(spec, users), arrays, items, users, newcomers)
+    return Dataset(spec, text_model, encoded, encode_users(spec, users), arrays, items.lazy(), users, newcomers)
 
 
 def complete(table: pl.DataFrame, schema: dict[str, pl.DataType], key: str, named: pl.Series) -> pl.DataFrame:

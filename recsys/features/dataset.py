@@ -74,6 +74,8 @@ class EventArrays:
 class Dataset:
     """A training set: arrays, what they were encoded with, and the tables they came from.
 
+    `items_table` is the whole table of items, with descriptions; of a training set that was loaded it stays on disk
+    until `items_frame` is asked for, each time anew.
     `newcomers` int8[n_items], where given, says in which split an item is held out of all training (0: in none): then
     a split ranks its own newcomers and nothing else.
     """
@@ -83,9 +85,14 @@ class Dataset:
     items: ItemArrays
     users: UserArrays
     events: EventArrays
-    items_frame: pl.DataFrame
+    items_table: pl.LazyFrame
     users_frame: pl.DataFrame
     newcomers: NDArray[np.int8] | None = None
+
+    @property
+    def items_frame(self) -> pl.DataFrame:
+        """Return the table of items, in the order of the item rows."""
+        return self.items_table.collect()
 
     def save(self, folder: Path) -> None:
         """Write every array to a file of its own; the tables as Parquet."""
@@ -102,7 +109,8 @@ class Dataset:
     @classmethod
     def load(cls, folder: Path, mmap: bool = True) -> Self:
         """Read what `save` wrote; with `mmap` large arrays stay on disk until they are touched."""
-        items, users = pl.read_parquet(folder / "items.parquet"), pl.read_parquet(folder / "users.parquet")
+        table, users = pl.scan_parquet(folder / "items.parquet"), pl.read_parquet(folder / "users.parquet")
+        items = table.select(ITEM_ID, TITLE, CATEGORIES).collect()
         return cls(
             spec=FeatureSpec.load(folder),
             text_model=TextModel.load(folder),
@@ -114,7 +122,7 @@ class Dataset:
             ),
             users=UserArrays(ids=StringColumn(users[USER_ID]), **_read(folder, UserArrays, mmap)),
             events=EventArrays(**_read(folder, EventArrays, mmap)),
-            items_frame=items,
+            items_table=table,
             users_frame=users,
             newcomers=np.load(folder / _NEWCOMERS) if (folder / _NEWCOMERS).exists() else None,
         )

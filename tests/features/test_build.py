@@ -200,3 +200,15 @@ def test_devices_are_numbered_as_their_names_are_sorted(build: Build, events: Fr
     made = build(rows.with_columns(pl.Series("device", devices)), cutoffs=(3.0, 4.0))
     assert made.spec.device_vocab == ["phone", "tv"]
     assert made.events.device.tolist() == [2, 0, 1, 0, 0]
+
+
+def test_descriptions_of_a_loaded_training_set_stay_on_disk(
+    config: FeaturesConfig, events: Frames, users: Frames, items: Frames, tmp_path: Path
+) -> None:
+    catalogue = items(*({"item_id": f"i{n:03d}", "title": "t" * 2000, "description": "d" * 2000} for n in range(500)))
+    made = frames_to_dataset(config, events(*SMALLEST), users({"user_id": "a"}), catalogue)
+    made.save(tmp_path)
+    loaded = Dataset.load(tmp_path)
+    assert "SCAN" in loaded.items_table.explain() and "DF" in made.items_table.explain()
+    assert loaded.items_frame.equals(made.items_frame)
+    assert loaded.items.titles.nbytes < 500 * 2100  # texts of 2,000 characters cost about as many bytes
