@@ -51,38 +51,44 @@ def main(
     date: Annotated[str, typer.Option(help="day of the run; default: that of the commit")] = "",
     out: Path = OUT,
     folder: Annotated[Path | None, typer.Option(help="where data and storage are kept; stages done are kept")] = None,
+    measured: Annotated[int, typer.Option(help="users measured in evaluation and by the blend; 0: the defaults")] = 0,
 ) -> None:
-    """Write the data, run every stage in a process of its own, and write the table after each."""
+    """Write the data, run every stage in a process of its own, and write the table after each.
+
+    Fewer measured users save hours with a million items; they are scored in blocks of a fixed size either way.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         place = folder or Path(temporary)
         if not (place / "items.parquet").exists():
             write_tables(int(events), int(items), place)
         rows: list[Json] = []
         for stage in STAGES:
-            rows.append(_measured(stage, place))
+            rows.append(_measured(stage, place, measured))
             print(json.dumps(rows[-1]), flush=True)
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(_page(date or _commit_date(), int(events), int(items), rows))
+            out.write_text(_page(date or _commit_date(), int(events), int(items), measured, rows))
 
 
 @app.command(hidden=True)
-def stage(name: str, place: Path) -> None:
+def stage(name: str, place: Path, measured: int = 0) -> None:
     """Run one stage on what those before it left in `place`; print what it cost."""
     before = time.perf_counter()
     results = {path.stem: json.loads(path.read_text()) for path in place.glob("*.json")}
-    answer = _run(name, place, results)
+    answer = _run(name, place, results, measured)
     (place / f"{name}.json").write_text(json.dumps(answer))
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     seconds = time.perf_counter() - before
     print(json.dumps({"stage": name, "peak_gib": max(peaks) * 1024 / _GIB, "seconds": seconds}))
 
 
-def _run(name: str, place: Path, done: Json) -> Any:  # Any: what the stage returns
+def _run(name: str, place: Path, done: Json, measured: int) -> Any:  # Any: what the stage returns
     from recsys import pipeline
     from recsys.config import Config
 
     tables = {name: {"uri": str(place / f"{name}*.parquet")} for name in ("interactions", "users", "items")}
     settings = {"source": {"kind": "files", **tables}, "model": {"epochs": 1, "examples_per_epoch": _EPOCH}}
+    if measured:
+        settings |= {section: {"max_users": measured} for section in ("evaluation", "blend")}
     config = Config.model_validate({"storage": str(place / "state"), **settings})
     learned, now = (str((_START + timedelta(days=days)).date()) for days in (_TRAINED_DAYS, _DAYS))
     stages = {
@@ -174,19 +180,20 @@ def _users(n: int, generator: np.random.Generator) -> pl.DataFrame:
     )
 
 
-def _measured(name: str, place: Path) -> Json:
-    command = [sys.executable, __file__, "stage", name, str(place)]
+def _measured(name: str, place: Path, measured: int) -> Json:
+    command = [sys.executable, __file__, "stage", name, str(place), "--measured", str(measured)]
     environment = os.environ | {"RECSYS_PSEUDONYM_KEY": "0123456789abcdef" * 4, "TF_CPP_MIN_LOG_LEVEL": "3"}
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=place)
     return dict(json.loads(answer.stdout.splitlines()[-1]))
 
 
-def _page(date: str, n_events: int, n_items: int, rows: list[Json]) -> str:
+def _page(date: str, n_events: int, n_items: int, measured: int, rows: list[Json]) -> str:
     over = [row["stage"] for row in rows if row["peak_gib"] > _MUST_GIB]
     return "\n".join([
         "# Memory", "",
         "Written by `python benchmarks/scale_memory.py run`: every stage in a process of its own, default settings but",
-        "for one epoch of 40 steps. Seconds are of a machine that other programs may have used too.", "",
+        f"for one epoch of 40 steps{f' and at most {measured:,} measured users' if measured else ''}. Seconds are of a",
+        "machine that other programs may have used too.", "",
         f"{n_events:,} events of {_n_users(n_events):,} users with {n_items:,} items in {_DAYS} days. "
         + _conditions(date), "",
         "| stage | peak GiB | seconds |", "| --- | --- | --- |",
