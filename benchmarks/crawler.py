@@ -50,7 +50,7 @@ def others(config: Config, dataset: Dataset, folder: Path) -> dict[str, float]:
     train(config, dataset, folder, lambda *_: None)
     towers = ExportedTowers.load(folder)
     report = evaluate(config, dataset, towers, blend=choose_blend(config, dataset, towers))
-    person = dataset.users.ids[report.user_rows] != CRAWLER
+    person = np.asarray(dataset.users.ids[report.user_rows]) != CRAWLER
     return {name: float(values[person].mean()) for name, values in report.per_user.items()}
 
 

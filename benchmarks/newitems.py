@@ -95,7 +95,7 @@ def _told(config: Config, n_events: int) -> tuple[Dataset, NDArray[np.bool_]]:
     came = dict(given.filter(told).group_by(ITEM_ID).agg((begin + pl.col("put_off").first()).dt.epoch("s")).iter_rows())
     given = given.with_columns(pl.when(told).then(pl.col(TIMESTAMP) + pl.col("put_off")).otherwise(TIMESTAMP))
     dataset = case_dataset(config, given.drop("new", "liked", "place", "put_off"), users, items)
-    is_new = np.isin(dataset.items.ids, new)
+    is_new = dataset.items.ids.to_series().is_in(list(new)).to_numpy()
     last = int(dataset.events.timestamp[np.asarray(dataset.events.split) == TRAIN].max())
     first = [came.get(item, last) for item in dataset.items.ids.tolist()]
     published = np.where(is_new, first, dataset.items.published_at)  # as content the films keep their year

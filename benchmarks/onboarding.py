@@ -165,7 +165,7 @@ def _n_known(replies: Answers) -> int:
 
 
 def _reply(people: Dataset, item: str, row: int, truth: dict[bool, NDArray[np.bool_]]) -> str:
-    return _reply_of(int(np.searchsorted(people.items.ids, item)), row, truth)
+    return _reply_of(int(people.items.ids.to_series().search_sorted(item)), row, truth)
 
 
 def _reply_of(item: int, row: int, truth: dict[bool, NDArray[np.bool_]]) -> str:
@@ -173,10 +173,10 @@ def _reply_of(item: int, row: int, truth: dict[bool, NDArray[np.bool_]]) -> str:
 
 
 def _asked(trained: Dataset, arms: dict[str, Replies], n: int) -> NDArray[np.bool_]:
-    result = np.zeros((n, len(trained.items.ids)), bool)
+    result, ids = np.zeros((n, len(trained.items.ids)), bool), np.asarray(trained.items.ids)
     for replies in arms.values():
         for row, each in enumerate(replies):
-            result[row, np.searchsorted(trained.items.ids, [item for item, _ in each])] = True
+            result[row, np.searchsorted(ids, [item for item, _ in each])] = True
     return result
 
 

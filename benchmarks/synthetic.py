@@ -5,9 +5,8 @@ Nothing here is learnable: only sizes, skew and order matter for what a training
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from recsys.features import Dataset
+from recsys.features import Dataset, StringColumn
 from recsys.features.dataset import EventArrays, ItemArrays, UserArrays
 from recsys.features.spec import FeatureSpec
 from recsys.features.text import TextModel
@@ -36,10 +35,14 @@ def synthetic(n_events: int, n_items: int, seed: int = 0) -> Dataset:
         items=ItemArrays(**{**vars(items), "train_count": counts}),
         users=users,
         events=events,
-        items_frame=pl.DataFrame(
-            {ITEM_ID: items.ids, TITLE: items.titles, CATEGORIES: pl.Series([[]] * n_items, dtype=pl.List(pl.String))}
+        items_table=pl.LazyFrame(
+            {
+                ITEM_ID: items.ids.to_series(),
+                TITLE: items.titles.to_series(),
+                CATEGORIES: pl.Series([[]] * n_items, dtype=pl.List(pl.String)),
+            }
         ),
-        users_frame=pl.DataFrame({USER_ID: users.ids}),
+        users_frame=pl.DataFrame({USER_ID: users.ids.to_series()}),
     )
 
 
@@ -48,9 +51,9 @@ def _items(n: int, generator: np.random.Generator) -> ItemArrays:
     categories = generator.integers(1, _N_CATEGORIES + 1, (n, _MAX_CATEGORIES), np.int32)
     categories[np.arange(_MAX_CATEGORIES) >= generator.integers(1, 4, (n, 1))] = 0
     return ItemArrays(
-        ids=_names("i", n),
-        titles=np.full(n, ""),
-        category_names=[[] for _ in range(n)],
+        ids=StringColumn.of(_names("i", n)),
+        titles=StringColumn(pl.repeat("", n, eager=True)),
+        category_names=pl.Series([[]] * n, dtype=pl.List(pl.String)),
         vocab=np.arange(1, n + 1, dtype=np.int32),
         categories=categories,
         creator=generator.integers(1, n // _ITEMS_PER_CREATOR + 2, n, np.int32),
@@ -65,7 +68,7 @@ def _items(n: int, generator: np.random.Generator) -> ItemArrays:
 
 def _users(n: int, generator: np.random.Generator) -> UserArrays:
     demographics = np.column_stack([generator.integers(0, k, n, np.int32) for k in _DEMOGRAPHICS.values()])
-    return UserArrays(_names("u", n), np.arange(1, n + 1, dtype=np.int32), demographics)
+    return UserArrays(StringColumn.of(_names("u", n)), np.arange(1, n + 1, dtype=np.int32), demographics)
 
 
 def _events(n: int, n_users: int, n_items: int, generator: np.random.Generator) -> EventArrays:
@@ -119,5 +122,5 @@ def _spec(items: ItemArrays, users: UserArrays) -> FeatureSpec:
     )
 
 
-def _names(letter: str, n: int) -> NDArray[np.str_]:
-    return np.char.add(letter, np.char.zfill(np.arange(n).astype(np.str_), 8))
+def _names(letter: str, n: int) -> list[str]:
+    return [f"{letter}{row:08d}" for row in range(n)]

@@ -41,8 +41,8 @@ def _rows(dataset: Dataset) -> pl.DataFrame:
     allowed = recommendable_items(dataset, TEST) if candidates is None else candidates
     return pl.DataFrame(
         {
-            "user_id": dataset.users.ids[users],
-            "item_id": dataset.items.ids[events.item],
+            "user_id": dataset.users.ids[users].to_series(),
+            "item_id": dataset.items.ids[events.item].to_series(),
             "split": events.split,
             "place": np.arange(len(users)),
             "recommendable": allowed[events.item],

@@ -13,6 +13,7 @@ from recsys.data.tables import write_list
 from recsys.errors import DataError
 from recsys.schema import ITEM_ID, TIMESTAMP, USER_ID, TableName
 from recsys.storage import (
+    KnownFolders,
     current,
     exists,
     join,
@@ -27,6 +28,7 @@ from recsys.storage import (
 )
 
 _WITHHELD = "withheld.parquet"
+_ROW = "_row"
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,13 @@ def select_snapshots(config: Config, as_of: datetime | None = None) -> DatasetRe
     was young enough when it was read does not outlive it. So does the newest consent: users it does not let pass are
     listed in the training set and never read, whatever day brought them; the digest changes with that list. Events
     without times are read whole, whatever `as_of` says. Raises DataError when no snapshot is left, or when they were
-    written with several pseudonym keys, StorageError when one is damaged.
+    written with several pseudonym keys, StorageError when one is damaged. A snapshot that was found whole before and
+    was not touched since is not hashed again (`storage.KnownFolders` says what that leaves unseen); removing
+    `scans/snapshots.json` from the storage hashes all of them.
     """
-    found = {name: (uri, verify(uri).info) for name, uri in list_snapshots(config).items()}
+    known = KnownFolders(config.storage, join(config.storage, "scans", "snapshots.json"))
+    found = {name: (uri, known.verify(uri).info) for name, uri in list_snapshots(config).items()}
+    known.save()
     chosen = {
         name: (uri, datetime.fromisoformat(str(info["end"])))
         for name, (uri, info) in found.items()
@@ -103,12 +109,14 @@ def read_table(dataset_uri: str, table: TableName) -> pl.LazyFrame:
     frames = [pl.scan_parquet(local_path(snapshot) / f"{table}.parquet") for snapshot in read]
     if not frames:
         raise DataError(f"the training set {dataset_uri} has no {table} in its window; widen features.window_days")
+    if table != "interactions":
+        frames = _latest(frames, USER_ID if table == "users" else ITEM_ID)
     rows = pl.concat(frames, how="diagonal_relaxed")
     if table != "items" and exists(join(dataset_uri, _WITHHELD)):
         withheld = pl.scan_parquet(local_path(dataset_uri) / _WITHHELD)
         rows = rows.join(withheld, on=USER_ID, how="anti", maintain_order="left")
     if table != "interactions":
-        return rows.unique(USER_ID if table == "users" else ITEM_ID, keep="last", maintain_order=True)
+        return rows
     limits = []
     if dataset["since"]:
         limits.append(pl.col(TIMESTAMP) >= datetime.fromisoformat(dataset["since"]))
@@ -125,6 +133,22 @@ def read_by(dataset_uri: str, *, events_only: bool = False) -> list[str]:
     root = dataset_uri.rstrip("/").rsplit("/", 2)[0]
     entries = read_json(join(dataset_uri, "dataset.json"))["snapshots"]
     return [_successor(join(root, entry["snapshot"])) for entry in entries if entry["events"] or not events_only]
+
+
+def _latest(frames: list[pl.LazyFrame], key: str) -> list[pl.LazyFrame]:
+    """Return frames with the rows whose key no later row of any of them has; only the keys are read for it.
+
+    So the texts of an item that stands in a hundred days' snapshots are read once.
+    """
+    keys = [frame.select(pl.col(key).cast(pl.String)).collect() for frame in frames]
+    last = pl.concat(keys).select(pl.col(key).is_last_distinct()).to_series()
+    result, start = [], 0
+    for frame, own in zip(frames, keys, strict=True):
+        kept = last.slice(start, len(own)).arg_true().rename(_ROW).to_frame().lazy()
+        rows = frame.with_row_index(_ROW).join(kept, on=_ROW, how="semi", maintain_order="left")
+        result.append(rows.drop(_ROW))
+        start += len(own)
+    return result
 
 
 def _successor(snapshot: str) -> str:

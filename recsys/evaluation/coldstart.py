@@ -60,7 +60,7 @@ class SegmentPopularity(ScoredRecommender):
         self._codes = self._segments.codes(np.asarray(newcomers.users.demographics))
 
     def _scorer(self, heldout: Heldout) -> Scorer:
-        return lambda block: self._segments.shares[self._codes[heldout.user_rows[block]]]
+        return lambda block: self._segments.shares(self._codes[heldout.user_rows[block]])
 
 
 def told(newcomers: Dataset, window: Window, n_events: int, horizon: int = max(N_EVENTS)) -> tuple[Dataset, Heldout]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,12 +153,12 @@ def evaluate_recommender(
     k = used[main_k(config)]
     n_relevant = np.diff(users.relevant.indptr).astype(np.int64)
     per_user = ndcg_at_k(hits[:, :k], n_relevant)
-    vectors = content_vectors(dataset)
+    content = partial(content_vectors, dataset)
     metrics: dict[str, float] = {}
     for asked, cut in used.items():
         for metric, function in ACCURACY.items():
             metrics[f"{metric}_at_{asked}"] = average(function(hits[:, :cut], n_relevant))
-        described = lists.averages(items[:, :cut], int(recommendable.sum()), dataset.items.train_count, vectors)
+        described = lists.averages(items[:, :cut], int(recommendable.sum()), dataset.items.train_count, content)
         metrics |= {f"{name}_at_{asked}": value for name, value in described.items()}
     return ModelResult(
         name=recommender.name,

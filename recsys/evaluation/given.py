@@ -32,8 +32,8 @@ class GivenLists:
         finite or all the same.
         """
         self._refuse("have no rank of 1 or more", int((self._lists[RANK].fill_null(0) < 1).sum()))
-        users = pl.DataFrame({USER_ID: self._dataset.users.ids[heldout.user_rows]}).with_row_index("user")
-        items = pl.DataFrame({ITEM_ID: self._dataset.items.ids}).with_row_index("item")
+        users = self._dataset.users.ids[heldout.user_rows].to_series(USER_ID).to_frame().with_row_index("user")
+        items = self._dataset.items.ids.to_series(ITEM_ID).to_frame().with_row_index("item")
         mine = self._lists.join(users, on=USER_ID, maintain_order="left").filter(pl.col(RANK).is_between(1, k))
         if not len(mine):
             raise DataError(f"{self._uri} holds no list for any of the {len(users)} users who are asked; check its ids")

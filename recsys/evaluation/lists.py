@@ -3,6 +3,8 @@
 `items` is int32[n_users, k] of item rows; -1 pads a list that is shorter than k and is ignored.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
@@ -45,13 +47,12 @@ def diversity(items: Rows, vectors: NDArray[np.float32]) -> Floats:
     >>> diversity(np.array([[0, 1]], dtype=np.int32), np.eye(2, dtype=np.float32)).tolist()
     [1.0]
     """
-    precise = vectors.astype(np.float64)
-    norms = np.linalg.norm(precise, axis=1, keepdims=True)
-    unit = np.divide(precise, norms, out=np.zeros_like(precise), where=norms > 0)
     total = np.zeros((items.shape[0], vectors.shape[1]))
     own = np.zeros(items.shape[0])
     for column in items.T:  # one rank at a time: n_users x d in memory, not n_users x k x d
-        chosen = unit[column] * (column >= 0)[:, None]
+        chosen = vectors[column].astype(np.float64)
+        norms = np.linalg.norm(chosen, axis=1, keepdims=True)
+        chosen = np.divide(chosen, norms, out=np.zeros_like(chosen), where=(norms > 0) & (column >= 0)[:, None])
         total += chosen
         own += (chosen**2).sum(axis=1)
     n = (items >= 0).sum(axis=1)
@@ -83,12 +84,19 @@ def popularity_bias(items: Rows, counts: NDArray[np.int64]) -> Floats:
     return _mean_of(items, popularity_percentiles(counts))
 
 
-def averages(items: Rows, n_items: int, counts: NDArray[np.int64], vectors: NDArray[np.float32]) -> dict[str, float]:
-    """Return the four by name, each averaged over users; `n_items` are recommendable, the rest as above."""
+def averages(
+    items: Rows, n_items: int, counts: NDArray[np.int64], content: Callable[[Rows], NDArray[np.float32]]
+) -> dict[str, float]:
+    """Return the four by name, each averaged over users; `n_items` are recommendable, the rest as above.
+
+    `content` returns the vectors float32[n, d] of some item rows int32[n]; it is called with those that are listed.
+    """
+    listed = np.unique(items[items >= 0])
+    places = np.where(items >= 0, np.searchsorted(listed, items), -1).astype(np.int32)
     return {
         "coverage": coverage(items, n_items),
         "novelty": average(novelty(items, counts, int(counts.sum()))),
-        "diversity": average(diversity(items, vectors)),
+        "diversity": average(diversity(places, content(listed))) if listed.size else 0.0,
         "popularity_bias": average(popularity_bias(items, counts)),
     }
 

@@ -1,6 +1,7 @@
 """One model's lists on one set of held-out users: every metric per user, and what the lists are like."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +46,11 @@ def measure(
     for name, mask in item_slices(dataset).items():
         inside: Ints = np.asarray(users.relevant[:, mask].sum(axis=1)).ravel().astype(np.int64)
         of_items[name] = accuracy(hits & mask[items], inside, ks, full_recall=full_recall)
-    counts, vectors = np.asarray(dataset.items.train_count), content_vectors(dataset)
+    counts, content = np.asarray(dataset.items.train_count), partial(content_vectors, dataset)
     traits = {
         f"{name}_at_{k}": value
         for k in ks
-        for name, value in lists.averages(items[:, :k], n_recommendable, counts, vectors).items()
+        for name, value in lists.averages(items[:, :k], n_recommendable, counts, content).items()
     }
     return Measured(accuracy(hits, n_relevant, ks, full_recall=full_recall), of_items, traits)
 

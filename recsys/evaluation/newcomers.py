@@ -23,7 +23,8 @@ def newcomers_of(
     if known:
         raise DataError(f"newcomers must not be in the training set; {len(known)} of {len(chosen)} are: hold them out")
     wanted = pl.col(USER_ID).is_in(pl.Series(chosen, dtype=pl.String).implode())
-    there = pl.col(ITEM_ID).is_in(trained.items_frame[ITEM_ID].implode())
-    rows = frames_to_dataset(config, interactions.filter(wanted & there), users.filter(wanted), trained.items_frame)
+    items = trained.items_frame
+    there = pl.col(ITEM_ID).is_in(items[ITEM_ID].implode())
+    rows = frames_to_dataset(config, interactions.filter(wanted & there), users.filter(wanted), items)
     mapped = reindex(rows, trained.spec, trained.text_model)
     return replace(mapped, items=trained.items)

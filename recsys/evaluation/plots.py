@@ -20,6 +20,7 @@ _LABELS = {
     "recent_popularity": "recent popularity",
     "item_knn": "item-kNN",
 }
+_BLOCK = 65_536  # vectors taken as float64 at a time
 
 
 def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
@@ -108,7 +109,7 @@ def embedding_projection(
     if len(categories) != item_vectors.shape[0]:
         raise ValueError(f"categories must have {item_vectors.shape[0]} entries; got {len(categories)}")
     chosen = np.unique(np.linspace(0, max(len(categories) - 1, 0), max_points).astype(int))[: len(categories)]
-    points, shares = _principal(np.asarray(item_vectors, np.float64), chosen)
+    points, shares = _principal(item_vectors, chosen)
     labels = np.array([categories[row] or "none" for row in chosen])
     names, counts = np.unique(labels, return_counts=True)
     top = names[np.argsort(-counts, kind="stable")][: len(_COLOURS) - 1]
@@ -132,15 +133,19 @@ def embedding_projection(
     return figure
 
 
-def _principal(vectors: NDArray[np.float64], chosen: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[float]]:
+def _principal(vectors: NDArray[np.floating], chosen: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[float]]:
     if not chosen.size:
         return np.zeros((0, 2)), [0.0, 0.0]
-    centred = vectors - vectors.mean(axis=0)
-    values, directions = np.linalg.eigh(centred.T @ centred)  # ascending
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    scatter = np.zeros((len(mean), len(mean)))
+    for start in range(0, len(vectors), _BLOCK):
+        centred = vectors[start : start + _BLOCK] - mean
+        scatter += centred.T @ centred
+    values, directions = np.linalg.eigh(scatter)  # ascending
     axes = directions[:, ::-1][:, :2]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])  # a sign that never flips
     points = np.zeros((chosen.size, 2))
-    points[:, : axes.shape[1]] = centred[chosen] @ axes
+    points[:, : axes.shape[1]] = (vectors[chosen] - mean) @ axes
     shares = np.zeros(2)
     shares[: axes.shape[1]] = np.maximum(values[::-1][:2], 0) / max(values.sum(), 1e-12)
     return points, shares.tolist()

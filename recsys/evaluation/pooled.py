@@ -20,7 +20,9 @@ class Pooled:
     counts: Floats
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[NDArray[np.str_], Mapping[str, Floats]]], users: NDArray[np.str_]) -> "Pooled":
+    def of(
+        cls, parts: Sequence[tuple[NDArray[np.object_], Mapping[str, Floats]]], users: NDArray[np.object_]
+    ) -> "Pooled":
         """Pool parts of (user ids, metric -> value per user; NaN counts as not measured); `users` are sorted."""
         names = list(parts[0][1])
         sums, counts = np.zeros((len(users), len(names))), np.zeros((len(users), len(names)))

@@ -17,6 +17,7 @@ from recsys.features.ridge import ridge_regression, rows_to_regress
 from recsys.features.segments import SEGMENT_COLUMNS, Segments
 from recsys.features.spec import FeatureSpec
 from recsys.features.split import TEST, TRAIN, VALIDATION
+from recsys.features.strings import StringColumn
 from recsys.features.tastes import inverse_power
 from recsys.features.text import TextModel
 
@@ -35,6 +36,7 @@ __all__ = [
     "ItemArrays",
     "Requested",
     "Segments",
+    "StringColumn",
     "TextModel",
     "UserArrays",
     "available_at",

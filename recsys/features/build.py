@@ -51,10 +51,14 @@ def build_features(config: Config, dataset_uri: str, *, whole: bool = False) -> 
     base = join(config.storage, "features", digest_of(key))
     if uri := intact(base):
         return uri
-    interactions = read_table(dataset_uri, "interactions").select(USED).collect()
-    users, items = read_table(dataset_uri, "users").collect(), read_table(dataset_uri, "items").collect()
-    timed = is_timed(dataset_uri)
-    dataset = frames_to_dataset(config.features, interactions, users, items, whole=whole, timed=timed)
+    dataset = frames_to_dataset(
+        config.features,
+        read_table(dataset_uri, "interactions").select(USED).collect(),  # no name here, so that it is freed there
+        read_table(dataset_uri, "users").collect(),
+        read_table(dataset_uri, "items").collect(),
+        whole=whole,
+        timed=is_timed(dataset_uri),
+    )
     info = {**key, "fit_days": config.features.fit_days}
     with publish(base, {name: value for name, value in info.items() if name != "features"}) as publication:
         dataset.save(publication.path)
@@ -92,20 +96,28 @@ def frames_to_dataset(
     DataError when there is no positive event or a split that was asked for is empty.
     """
     weighed = evidence(interactions, config, items=items)
+    n_read, n_weighed = len(interactions), len(weighed)
+    del interactions  # with its texts the largest of all
     since = first_learned(weighed, config)
     weighed = counted_since(weighed, since)
     users = complete(users, PRIVATE_USERS, USER_ID, weighed[USER_ID])
     items = complete(items, ITEMS, ITEM_ID, weighed[ITEM_ID])
-    meetings: pl.DataFrame = by_meeting(with_rows(weighed, users, items))
+    weighed = with_rows(weighed, users, items)
+    meetings: pl.DataFrame = by_meeting(weighed)
+    del weighed
     chosen = cutoffs or (after_last(meetings) if whole else cutoffs_of(strongest(meetings).filter(POSITIVE), config))
-    events = _per_split(meetings, chosen) if timed or whole else random_holdout(strongest(meetings), config)
+    if timed or whole:
+        events = _per_split(meetings, chosen)
+    else:
+        events = random_holdout(strongest(meetings), config, users[USER_ID], items[ITEM_ID])
+    del meetings
     events = by_value(events, config)
     if not whole:
         check_split(events, POSITIVE, validated=cutoffs is None or cutoffs[0] != cutoffs[1])
     info: dict[str, JsonValue] = {
-        "n_read": len(interactions),
-        "n_ignored": len(interactions) - len(weighed),
-        "n_merged": len(weighed) - len(events),
+        "n_read": n_read,
+        "n_ignored": n_read - n_weighed,
+        "n_merged": n_weighed - len(events),
         "n_events": len(events),
         **({} if timed else {"time": "unknown"}),
     }

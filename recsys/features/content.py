@@ -8,17 +8,21 @@ from recsys.features.dataset import Dataset
 _CATEGORY_BUCKETS = 256  # category codes share this many columns: bounds memory, collisions are rare
 
 
-def content_vectors(dataset: Dataset) -> NDArray[np.float32]:
-    """Return float32[n_items, d]: each item's unit text vector beside its unit category vector."""
-    categories = np.asarray(dataset.items.categories)
-    hot = np.zeros((categories.shape[0], _CATEGORY_BUCKETS), np.float32)
-    rows, columns = np.nonzero(categories)
-    hot[rows, categories[rows, columns] % _CATEGORY_BUCKETS] = 1.0
-    hot = hot[:, hot.any(axis=0)]
-    return np.hstack([_unit(np.asarray(dataset.items.text, np.float32)), _unit(hot)])
+def content_vectors(dataset: Dataset, rows: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
+    """Return float32[n, d]: the unit text vector of each item beside its unit category vector.
 
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: NDArray[np.float32] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-    return result
+    `rows` int[n] are the items, by default all of them in order. Columns for categories are those the items have, so
+    that vectors of one call compare with each other and not with those of another.
+    """
+    chosen = slice(None) if rows is None else rows
+    categories, text = np.asarray(dataset.items.categories)[chosen], np.asarray(dataset.items.text)[chosen]
+    items, columns = np.nonzero(categories)
+    buckets, places = np.unique(categories[items, columns] % _CATEGORY_BUCKETS, return_inverse=True)
+    n_text = text.shape[1]
+    vectors = np.zeros((len(text), n_text + len(buckets)), np.float32)
+    vectors[:, :n_text] = text
+    vectors[items, n_text + places] = 1.0
+    for part in (vectors[:, :n_text], vectors[:, n_text:]):
+        norms = np.linalg.norm(part, axis=1, keepdims=True)
+        np.divide(part, norms, out=part, where=norms > 0)
+    return vectors

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.features.spec import FeatureSpec
+from recsys.features.strings import StringColumn
 from recsys.features.text import TextModel
 from recsys.schema import CATEGORIES, ITEM_ID, TITLE, USER_ID
 
@@ -18,12 +19,13 @@ from recsys.schema import CATEGORIES, ITEM_ID, TITLE, USER_ID
 class ItemArrays:
     """One row per item of the catalogue, sorted by id, known to training or not; C categories, T text, M numeric.
 
-    Times are seconds since 1970; `published_at` 0 is unknown, `expires_at` 0 is never.
+    Times are seconds since 1970; `published_at` 0 is unknown, `expires_at` 0 is never. `category_names` holds a list of
+    strings per item, empty where there are none.
     """
 
-    ids: NDArray[np.str_]
-    titles: NDArray[np.str_]
-    category_names: list[list[str]]
+    ids: StringColumn
+    titles: StringColumn
+    category_names: pl.Series
     vocab: NDArray[np.int32]
     categories: NDArray[np.int32]
     creator: NDArray[np.int32]
@@ -39,7 +41,7 @@ class ItemArrays:
 class UserArrays:
     """One row per user, sorted by pseudonym."""
 
-    ids: NDArray[np.str_]
+    ids: StringColumn
     vocab: NDArray[np.int32]
     demographics: NDArray[np.int32]
 
@@ -72,6 +74,8 @@ class EventArrays:
 class Dataset:
     """A training set: arrays, what they were encoded with, and the tables they came from.
 
+    `items_table` is the whole table of items, with descriptions; of a training set that was loaded it stays on disk
+    until `items_frame` is asked for, each time anew.
     `newcomers` int8[n_items], where given, says in which split an item is held out of all training (0: in none): then
     a split ranks its own newcomers and nothing else.
     """
@@ -81,9 +85,14 @@ class Dataset:
     items: ItemArrays
     users: UserArrays
     events: EventArrays
-    items_frame: pl.DataFrame
+    items_table: pl.LazyFrame
     users_frame: pl.DataFrame
     newcomers: NDArray[np.int8] | None = None
+
+    @property
+    def items_frame(self) -> pl.DataFrame:
+        """Return the table of items, in the order of the item rows."""
+        return self.items_table.collect()
 
     def save(self, folder: Path) -> None:
         """Write every array to a file of its own; the tables as Parquet."""
@@ -100,32 +109,29 @@ class Dataset:
     @classmethod
     def load(cls, folder: Path, mmap: bool = True) -> Self:
         """Read what `save` wrote; with `mmap` large arrays stay on disk until they are touched."""
-        items, users = pl.read_parquet(folder / "items.parquet"), pl.read_parquet(folder / "users.parquet")
+        table, users = pl.scan_parquet(folder / "items.parquet"), pl.read_parquet(folder / "users.parquet")
+        items = table.select(ITEM_ID, TITLE, CATEGORIES).collect()
         return cls(
             spec=FeatureSpec.load(folder),
             text_model=TextModel.load(folder),
             items=ItemArrays(
-                ids=strings(items[ITEM_ID]),
-                titles=strings(items[TITLE]),
+                ids=StringColumn(items[ITEM_ID]),
+                titles=StringColumn(items[TITLE]),
                 category_names=category_names(items),
                 **_read(folder, ItemArrays, mmap),
             ),
-            users=UserArrays(ids=strings(users[USER_ID]), **_read(folder, UserArrays, mmap)),
+            users=UserArrays(ids=StringColumn(users[USER_ID]), **_read(folder, UserArrays, mmap)),
             events=EventArrays(**_read(folder, EventArrays, mmap)),
-            items_frame=items,
+            items_table=table,
             users_frame=users,
             newcomers=np.load(folder / _NEWCOMERS) if (folder / _NEWCOMERS).exists() else None,
         )
 
 
-def strings(column: pl.Series) -> NDArray[np.str_]:
-    """Return a string column as a NumPy string array; a missing value is the empty string."""
-    return np.array(column.fill_null("").to_list(), dtype=np.str_)
-
-
-def category_names(items: pl.DataFrame) -> list[list[str]]:
-    """Return each item's category names; an empty list where there are none."""
-    return [[name for name in names or [] if name is not None] for names in items[CATEGORIES].to_list()]
+def category_names(items: pl.DataFrame) -> pl.Series:
+    """Return each item's category names as a series of lists of strings; an empty list where there are none."""
+    names = items.select(pl.col(CATEGORIES).cast(pl.List(pl.String)).fill_null([]).list.drop_nulls())
+    return names.to_series()
 
 
 _NEWCOMERS = "newcomers.npy"

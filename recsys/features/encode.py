@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys.features.dataset import ItemArrays, UserArrays, category_names, strings
+from recsys.features.dataset import ItemArrays, UserArrays, category_names
 from recsys.features.spec import FeatureSpec, encode
+from recsys.features.strings import StringColumn
 from recsys.features.text import TextModel
 from recsys.schema import (
     CREATOR,
@@ -22,6 +23,7 @@ from recsys.schema import (
 )
 
 _SECONDS_PER_DAY = 86_400
+_ROWS = 65_536  # items whose texts are worked on at a time: about 50 MB
 
 
 def encode_items(spec: FeatureSpec, text_model: TextModel, items: pl.DataFrame) -> ItemArrays:
@@ -29,26 +31,33 @@ def encode_items(spec: FeatureSpec, text_model: TextModel, items: pl.DataFrame) 
     names = category_names(items)
     categories = np.zeros((len(items), spec.max_categories), np.int32)
     codes = {name: code for code, name in enumerate(spec.category_vocab, 1)}
-    for row, own in enumerate(names):
-        places = [codes[name] for name in dict.fromkeys(own) if name in codes][: spec.max_categories]
-        categories[row, : len(places)] = places
+    for start in range(0, len(items), _ROWS):
+        for row, own in enumerate(names.slice(start, _ROWS).to_list(), start):
+            places = [codes[name] for name in dict.fromkeys(own) if name in codes][: spec.max_categories]
+            categories[row, : len(places)] = places
     raw = raw_numeric(items, datetime.fromisoformat(spec.as_of))
     missing = np.isnan(raw)
     scaled = np.where(missing, 0.0, (raw - np.array(spec.numeric_means)) / np.array(spec.numeric_stds))
     return ItemArrays(
-        ids=strings(items[ITEM_ID]),
-        titles=strings(items[TITLE]),
+        ids=StringColumn(items[ITEM_ID]),
+        titles=StringColumn(items[TITLE]),
         category_names=names,
         vocab=encode(items[ITEM_ID].to_list(), spec.item_vocab),
         categories=categories,
         creator=encode(items[CREATOR].to_list(), spec.creator_vocab),
         language=encode(items[LANGUAGE].to_list(), spec.language_vocab),
-        text=text_model.transform(texts(items)),
+        text=_text_vectors(text_model, items),
         numeric=np.hstack([scaled, missing]).astype(np.float32),
         published_at=_epoch_seconds(items[PUBLISHED_AT]),
         expires_at=_expiry_seconds(items[EXPIRES_AT]),
         train_count=np.zeros(len(items), np.int64),
     )
+
+
+def _text_vectors(text_model: TextModel, items: pl.DataFrame) -> NDArray[np.float32]:
+    """Return float32[n, T]; only some items' texts and word counts are in memory at a time."""
+    parts = [text_model.transform(texts(items.slice(start, _ROWS))) for start in range(0, max(len(items), 1), _ROWS)]
+    return np.concatenate(parts)
 
 
 def encode_users(spec: FeatureSpec, users: pl.DataFrame) -> UserArrays:
@@ -59,7 +68,7 @@ def encode_users(spec: FeatureSpec, users: pl.DataFrame) -> UserArrays:
     ]
     demographics = np.column_stack(columns) if columns else np.zeros((len(users), 0), np.int32)
     ids = users[USER_ID]
-    return UserArrays(strings(ids), encode(ids.to_list(), spec.user_vocab), demographics.astype(np.int32))
+    return UserArrays(StringColumn(ids), encode(ids.to_list(), spec.user_vocab), demographics.astype(np.int32))
 
 
 def labels(frame: pl.DataFrame, column: str) -> list[str | None]:
@@ -78,7 +87,8 @@ def texts(items: pl.DataFrame) -> list[str]:
             ignore_nulls=True,
         )
     ).to_series()
-    return [f"{text} {' '.join(names)}" for text, names in zip(pieces.to_list(), category_names(items), strict=True)]
+    names = category_names(items).list.join(" ")
+    return [f"{text} {joined}" for text, joined in zip(pieces.to_list(), names.to_list(), strict=True)]
 
 
 def raw_numeric(items: pl.DataFrame, as_of: datetime) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ USER_ROW = "user_row"
 ITEM_ROW = "item_row"
 USED = (EVENT_ID, USER_ID, ITEM_ID, EVENT, VALUE, TIMESTAMP, DEVICE)
 _DAY = "day"
+_ROWS = 2**20  # events weighed at a time: what is needed on the way is not needed of all at once
 _MEETING = (USER_ROW, ITEM_ROW, _DAY)
 
 
@@ -38,7 +39,10 @@ def evidence(
     used = interactions.select(*USED, *also)
     if config.watch_ratio_weight and items is not None and DURATION_S in items.columns:
         used = with_watched_share(used, items)
-    events: pl.DataFrame = weigh(used, config)
+    parts: list[pl.DataFrame] = [
+        weigh(used.slice(start, _ROWS), config) for start in range(0, max(len(used), 1), _ROWS)
+    ]
+    events = pl.concat(parts)
     if not events[POSITIVE].any():
         raise DataError(
             f"none of {len(interactions)} events is positive; load more days or check features.event_weights and "
@@ -119,7 +123,7 @@ def by_meeting(events: nw.DataFrame[pl.DataFrame]) -> nw.DataFrame[pl.DataFrame]
     Strongest is a positive one, then the greatest weight, then the latest; the other columns make the order total, so
     that equal events in any order give equal bytes.
     """
-    day = nw.col(TIMESTAMP).dt.truncate("1d")
+    day = nw.col(TIMESTAMP).dt.date()
     ties = (POSITIVE, WEIGHT, TIMESTAMP, EVENT_ID, KIND, DEVICE, *((VALUE,) if VALUE in events.columns else ()))
     return events.with_columns(day.alias(_DAY)).sort(*_MEETING, *ties)
 
@@ -133,7 +137,7 @@ def strongest(events: nw.DataFrame[pl.DataFrame]) -> nw.DataFrame[pl.DataFrame]:
     last = nw.any_horizontal(
         *((nw.col(name) != nw.col(name).shift(-1)).fill_null(True) for name in _MEETING), ignore_nulls=True
     )
-    return events.filter(last)
+    return events.filter(last).drop(_DAY)
 
 
 @nw.narwhalify

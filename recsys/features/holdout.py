@@ -9,20 +9,24 @@ from numpy.typing import NDArray
 from recsys.config import FeaturesConfig
 from recsys.features.events import ITEM_ROW, POSITIVE, USER_ROW
 from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION
-from recsys.schema import EVENT_ID, ITEM_ID, TIMESTAMP, USER_ID
+from recsys.schema import EVENT_ID, TIMESTAMP
 
 _FEWEST_TO_SPLIT = 3  # positives of a user of whom something is held out
 _PLACE, _COUNT, _CHANCE = "place", "n_own", "chance"
 
 
-def random_holdout(events: pl.DataFrame, config: FeaturesConfig) -> pl.DataFrame:
+def random_holdout(
+    events: pl.DataFrame, config: FeaturesConfig, user_ids: pl.Series, item_ids: pl.Series
+) -> pl.DataFrame:
     """Hold out `test_fraction` and `validation_fraction` of each user's positives; sort each user's events by split.
 
-    `events` are one row per user and item. Fractions of an event are rounded up for as many users as makes the shares
-    right in the mean; one positive at least is trained on, and users with fewer than three are trained on whole. The
-    draw hashes `holdout_seed` with the ids, so that a pair is drawn alike whatever else there is and in whatever order.
+    `events` are one row per user and item, by their rows in `user_ids` and `item_ids`. Fractions of an event are
+    rounded up for as many users as makes the shares right in the mean; one positive at least is trained on, and users
+    with fewer than three are trained on whole. The draw hashes `holdout_seed` with the ids, so that a pair is drawn
+    alike whatever else there is and in whatever order.
     """
-    users, items = (_hashes(events[name], config.holdout_seed) for name in (USER_ID, ITEM_ID))
+    named = ((USER_ROW, user_ids), (ITEM_ROW, item_ids))
+    users, items = (_hashes(ids, config.holdout_seed)[events[row].to_numpy()] for row, ids in named)
     drawn = events.with_columns(
         pl.Series(_PLACE, _mixed(users, items)),
         pl.Series(_CHANCE, users / 2.0**64),
@@ -47,11 +51,10 @@ def _rounded(expected: pl.Expr) -> pl.Expr:
 
 
 def _hashes(ids: pl.Series, seed: int) -> NDArray[np.uint64]:
-    """Return a number of 64 bits for each id, the same on every machine and in every version."""
-    key, distinct = str(seed).encode(), ids.unique()
-    digests = [hashlib.blake2b(each.encode(), digest_size=8, key=key).digest() for each in distinct]
-    numbers = pl.Series([int.from_bytes(digest, "little") for digest in digests], dtype=pl.UInt64)
-    return ids.replace_strict(distinct, numbers, return_dtype=pl.UInt64).to_numpy()
+    """Return uint64[n]: a number for each id, the same on every machine and in every version."""
+    key = str(seed).encode()
+    digests = (hashlib.blake2b(each.encode(), digest_size=8, key=key).digest() for each in ids)
+    return np.fromiter((int.from_bytes(digest, "little") for digest in digests), np.uint64, len(ids))
 
 
 def _mixed(users: NDArray[np.uint64], items: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -21,11 +21,15 @@ def without_users(dataset: Dataset, ids: Collection[str]) -> Dataset:
     Their ids in the vocabulary become placeholders: towers trained on it still find everybody else.
     """
     chosen = set(ids)
-    kept = np.array([user not in chosen for user in dataset.users.ids.tolist()], bool)
+    kept = ~dataset.users.ids.to_series().is_in(sorted(chosen)).to_numpy()
     vocabulary = [
         f"{REMOVED}{place}" if user in chosen else user for place, user in enumerate(dataset.spec.user_vocab, 1)
     ]
-    users = UserArrays(**{name: np.asarray(array)[kept] for name, array in vars(dataset.users).items()})
+    users = UserArrays(
+        ids=dataset.users.ids[kept],
+        vocab=np.asarray(dataset.users.vocab)[kept],
+        demographics=np.asarray(dataset.users.demographics)[kept],
+    )
     lengths = np.diff(dataset.events.offsets)
     return replace(
         dataset,

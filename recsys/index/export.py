@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from recsys.config import IndexConfig
 from recsys.errors import GateError
+from recsys.features import StringColumn
 from recsys.index.annoy_index import AnnoyIndex
 from recsys.index.exact import ExactIndex
 from recsys.index.protocol import Index
@@ -36,7 +37,7 @@ class IndexExport(BaseModel):
 
 def export_index(
     config: IndexConfig,
-    item_ids: NDArray[np.str_],
+    item_ids: StringColumn,
     item_vectors: NDArray[np.float32],
     queries: NDArray[np.float32],
     folder: Path,
@@ -81,10 +82,10 @@ def export_index(
     return about
 
 
-def load_index(folder: Path) -> tuple[Index, NDArray[np.str_], IndexExport]:
+def load_index(folder: Path) -> tuple[Index, StringColumn, IndexExport]:
     """Open an exported index with the item ids of its rows."""
     about = IndexExport.model_validate(read_json(str(folder / _ABOUT)))
-    ids = np.array(read_json(str(folder / _IDS)), dtype=np.str_)
+    ids = StringColumn.of(read_json(str(folder / _IDS)))
     return AnnoyIndex.load(folder / _FOREST, about.dim, about.search_k, about.recall_k), ids, about
 
 

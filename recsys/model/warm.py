@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features import FeatureSpec
+from recsys.features import FeatureSpec, StringColumn
 from recsys.model._tensorflow import tf
 from recsys.model.exported import HISTORY_FILE, VECTORS_FILE
 from recsys.model.pooling import N_HEADS
@@ -27,7 +27,7 @@ class Predecessor:
 
     folder: Path
     spec: FeatureSpec
-    item_ids: NDArray[np.str_]
+    item_ids: StringColumn
 
     def fits(self, dim: int, tower_shapes: list[tuple[int, ...]]) -> bool:
         """Whether its weights have these shapes, and its vectors `dim` columns; it may know fewer kinds of events."""
@@ -41,7 +41,7 @@ class Predecessor:
                  for old, new in zip(shapes, tower_shapes, strict=False)]  # fmt: skip
         return len(shapes) == len(tower_shapes) and all(alike) and width == dim
 
-    def item_vectors(self, ids: NDArray[np.str_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def item_vectors(self, ids: StringColumn) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the vectors float32[len(ids), 2 D] of items, zeros where unknown, and which are known."""
         places = {item: row for row, item in enumerate(self.item_ids.tolist())}
         rows = np.array([places.get(item, -1) for item in ids.tolist()], np.int64)

@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from recsys.config import Config, MonitoringConfig
 from recsys.evaluation.metrics import average, n_measured
 from recsys.evaluation.significance import bootstrap_means
+from recsys.features import StringColumn
 from recsys.monitoring import measures
 from recsys.monitoring.observations import Bools, Observations, observe
 from recsys.monitoring.statistics import Floats
@@ -49,7 +50,7 @@ def drift_report(
     config: Config,
     reference: pl.DataFrame,
     fresh: pl.DataFrame,
-    item_ids: NDArray[np.str_],
+    item_ids: StringColumn,
     item_vectors: NDArray[np.float32],
     ndcg_reference: Floats | None = None,
     ndcg_fresh: Floats | None = None,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from recsys.config import Config
+from recsys.features import StringColumn
 from recsys.monitoring.decision import Decision, decide
 from recsys.monitoring.drift import Signal, drift_report
 from recsys.monitoring.observations import count_positive
@@ -44,7 +45,7 @@ def monitor(
     config: Config,
     reference: pl.DataFrame,
     fresh: pl.DataFrame,
-    item_ids: NDArray[np.str_],
+    item_ids: StringColumn,
     item_vectors: NDArray[np.float32],
     *,
     last_trained: date,

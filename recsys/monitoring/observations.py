@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 
 from recsys import schema
 from recsys.config import Config
+from recsys.features import StringColumn
 from recsys.monitoring.statistics import Floats
 
 Bools = NDArray[np.bool_]
@@ -54,7 +55,7 @@ def observe(
     config: Config,
     reference: pl.DataFrame,
     fresh: pl.DataFrame,
-    item_ids: NDArray[np.str_],
+    item_ids: StringColumn,
     item_vectors: NDArray[np.float32],
 ) -> Observations:
     """Encode two frames made by `join_context`; `item_ids` [m] name the rows of `item_vectors` [m, d]."""
@@ -122,9 +123,9 @@ def _categories(events: pl.DataFrame, item: Codes, n_items: int) -> csr_array:
     return csr_array((np.ones(pairs.height), (pairs["code"].to_numpy(), codes)), shape=shape)
 
 
-def _vectors(names: pl.Series, item_ids: NDArray[np.str_], item_vectors: NDArray[np.float32]) -> Floats:
+def _vectors(names: pl.Series, item_ids: StringColumn, item_vectors: NDArray[np.float32]) -> Floats:
     rows = pl.DataFrame({"name": names}).join(
-        pl.DataFrame({"name": pl.Series(item_ids.tolist(), dtype=pl.String), "row": np.arange(len(item_ids))}),
+        pl.DataFrame({"name": item_ids.to_series(), "row": np.arange(len(item_ids))}),
         on="name",
         how="left",
         maintain_order="left",

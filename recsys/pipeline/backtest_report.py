@@ -100,7 +100,7 @@ def _model(
     config: Config,
     folds: "Sequence[Fold]",
     name: str,
-    users: "NDArray[np.str_]",
+    users: "NDArray[np.object_]",
     pooled: "Pooled",
     resampled: "NDArray[np.float64]",
 ) -> Json:
@@ -117,7 +117,7 @@ def _model(
     }
 
 
-def _slices(config: Config, folds: "Sequence[Fold]", name: str, users: "NDArray[np.str_]") -> Json:
+def _slices(config: Config, folds: "Sequence[Fold]", name: str, users: "NDArray[np.object_]") -> Json:
     from recsys.evaluation import Pooled, intervals
 
     parts: dict[str, list[Any]] = {}
@@ -154,7 +154,7 @@ def _masks(fold: "Fold") -> "dict[str, NDArray[np.bool_]]":
     return user_slices(fold.dataset, fold.users)
 
 
-def _pooled(folds: "Sequence[Fold]", name: str, users: "NDArray[np.str_]", seed: int | None = None) -> "Pooled":
+def _pooled(folds: "Sequence[Fold]", name: str, users: "NDArray[np.object_]", seed: int | None = None) -> "Pooled":
     from recsys.evaluation import Pooled
 
     runs = [(fold, model) for fold in folds for model in fold.models if model.name == name]
@@ -193,8 +193,15 @@ def _counts(fold: "Fold") -> dict[str, int]:
     }
 
 
-def _ids(fold: "Fold") -> "NDArray[np.str_]":
-    ids: NDArray[np.str_] = fold.dataset.users.ids[fold.users.user_rows]
+def _ids(fold: "Fold") -> "NDArray[np.object_]":
+    import numpy as np
+
+    return np.asarray(fold.dataset.users.ids[fold.users.user_rows])
+
+
+def _user_ids(fold: "Fold", users: "NDArray[np.integer]") -> "pl.Series":
+    """Return the ids of some of the measured users, by their places among them."""
+    ids: pl.Series = fold.dataset.users.ids[fold.users.user_rows[users]].to_series()
     return ids
 
 
@@ -215,8 +222,8 @@ def _list(fold: "Fold", model: "FittedModel", seed: int) -> "pl.DataFrame":
     users, places = np.nonzero(model.items >= 0)
     return pl.DataFrame(
         {
-            USER_ID: _ids(fold)[users],
-            ITEM_ID: fold.dataset.items.ids[model.items[users, places]],
+            USER_ID: _user_ids(fold, users),
+            ITEM_ID: fold.dataset.items.ids[model.items[users, places]].to_series(),
             RANK: (places + 1).astype(np.int32),
             SCORE: model.scores[users, places],
         }
@@ -229,7 +236,7 @@ def _truth(folds: "Sequence[Fold]") -> "pl.DataFrame":
     frames = []
     for fold in folds:
         users, items = fold.users.relevant.nonzero()
-        pairs = {USER_ID: _ids(fold)[users], ITEM_ID: fold.dataset.items.ids[items]}
+        pairs = {USER_ID: _user_ids(fold, users), ITEM_ID: fold.dataset.items.ids[items].to_series()}
         frames.append(pl.DataFrame(pairs).with_columns(pl.lit(fold.name).alias(FOLD)))
     return pl.concat(frames)
 

@@ -6,6 +6,7 @@ from typing import Any
 from recsys.config import Config
 from recsys.errors import ConfigError
 from recsys.pipeline.addresses import at_present
+from recsys.storage import join
 
 Json = dict[str, Any]  # Any: JSON, checked by the models that read it
 
@@ -19,7 +20,7 @@ def ingest(config: Config, start: str | None = None, end: str | None = None) -> 
     """
     from recsys.data import ingest_range, open_source
 
-    source = open_source(config)
+    source = open_source(config, scans=join(config.storage, "scans"))
     first, last = source.interval()
     if not config.timed:
         start = end = None

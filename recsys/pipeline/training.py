@@ -173,7 +173,7 @@ def _log_evaluation(config: Config, trained: Json, arrays: Any, towers: Any, rep
     from recsys.registry.runs import log_evaluation, resumed_run
 
     told = towers.training(local_path(trained["towers"]))
-    first = [names[0] if names else "" for names in arrays.items.category_names]
+    first = arrays.items.category_names.list.get(0, null_on_oob=True).fill_null("").to_list()
     figures = {
         "learning_curve": plots.learning_curve(_history(told)),
         "metrics_against_baselines": plots.metrics_against_baselines(report),

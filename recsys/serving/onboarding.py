@@ -23,7 +23,7 @@ Answers = Sequence[tuple[str, Answer]]
 _LIST = 10  # items of the list whose worth a question is to raise
 _RARE = 0.005  # no answer is impossible: a linear prediction may leave [0, 1]
 _PER_EVENT = 4.0  # events outweigh taste: each takes this share more of its weight (chosen on newcomers of `dev`)
-_CACHED = 4096  # tastes of a segment after answers; the first questions are the same for many
+_CACHED = 128  # tastes of a segment after answers, about 4 MB each; the first questions are the same for many
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ class Onboarding:
         self._ids, self._titles = dataset.items.ids, dataset.items.titles
         self._rows = {item: row for row, item in enumerate(dataset.items.ids.tolist())}
         self._prior = prior
-        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        chosen = unit[self._prior.questions]
-        self._similarity: Floats = np.asarray(chosen @ chosen.T, np.float64)
+        self._hot_prior = replace(prior, taste=_hot(prior.taste, config.n_hot))
+        chosen = vectors[prior.questions]
+        unit = chosen / np.maximum(np.linalg.norm(chosen, axis=1, keepdims=True), 1e-9)
+        self._similarity: Floats = np.asarray(unit @ unit.T, np.float64)
         self._segment = lru_cache(maxsize=_CACHED)(self._segment_taste)
 
     @classmethod
@@ -116,8 +117,8 @@ class Onboarding:
 
     def _segment_taste(self, codes: tuple[int, ...], told: tuple[tuple[int, Answer], ...]) -> tuple[Taste, Floats]:
         """Return the taste after answers, and what the segment knew before them."""
-        before = self._prior.of_labels(np.array(codes, np.int64))
-        return self._prior.answered(_hot(before, self._config.n_hot), dict(told)), self._known(before)
+        before = self._hot_prior.of_labels(np.array(codes, np.int64))
+        return self._hot_prior.answered(before, dict(told)), self._known(before)
 
     def _known(self, taste: Taste) -> Floats:
         first, n = int(self._prior.offsets[-1]), len(self._prior.questions)
@@ -155,7 +156,7 @@ class Onboarding:
 
     def _question(self, place: int, familiarity: Floats) -> Question:
         row = int(self._prior.questions[place])
-        return Question(str(self._ids[row]), str(self._titles[row]), float(familiarity[place]))
+        return Question(self._ids[row], self._titles[row], float(familiarity[place]))
 
     def _codes(self, demographics: Mapping[str, str] | None, columns: tuple[str, ...]) -> Rows:
         """Return the code of each vocabulary's column; 0 for a label not told, not known or not among `columns`."""

@@ -89,7 +89,7 @@ def served_lists(towers: str, features: str, evaluation: str) -> list[Ranked]:
     return [
         _ranked(
             recommender,
-            str(dataset.users.ids[row]),
+            dataset.users.ids[row],
             sample.items.shape[1],
             devices[device],
             datetime.fromtimestamp(int(second), UTC),
@@ -110,7 +110,7 @@ def repeatable(dataset: Dataset, sample: ListSample) -> list[bool]:
 def _judged_lists(dataset: Dataset, sample: ListSample) -> list[Ranked]:
     ids = dataset.items.ids
     return [
-        [(str(ids[item]), float(score)) for item, score in zip(items, scores, strict=True) if item >= 0]
+        [(ids[item], float(score)) for item, score in zip(items, scores, strict=True) if item >= 0]
         for items, scores in zip(sample.items, sample.scores, strict=True)
     ]
 

@@ -4,6 +4,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from recsys.features import Dataset
 from recsys.schema import EVENT_KINDS
@@ -24,12 +25,14 @@ _POPULAR_SHARE = 0.2  # the upper fifth of the catalogue counts as popular
 
 
 class Reasons:
-    """Explains items to users; counts of items by demographic label are made once, on the first newcomer."""
+    """Explains items to users; counts of items by demographic label are made once, on the first newcomer.
+
+    `item_vectors` [n_items, D] are kept as they are.
+    """
 
     def __init__(self, dataset: Dataset, item_vectors: NDArray[np.float32]) -> None:
         self._dataset = dataset
-        norms = np.linalg.norm(item_vectors, axis=1, keepdims=True)
-        self._unit = item_vectors / np.maximum(norms, 1e-9)
+        self._vectors = item_vectors
 
     def explain(self, asker: Asker, row: int) -> str:
         """Return one sentence for an item row: the nearest item of the history, or what people alike turn to."""
@@ -38,7 +41,7 @@ class Reasons:
         return self._popular_with(asker.dataset.users.demographics[0], row)
 
     def _nearest(self, asker: Asker, row: int) -> str:
-        similarity = self._unit[asker.positives] @ self._unit[row]
+        similarity = _unit(self._vectors[asker.positives]) @ _unit(self._vectors[row])
         place = len(similarity) - 1 - int(np.argmax(similarity[::-1]))  # of equals, the most recent
         deed = _DEEDS.get(EVENT_KINDS[int(asker.kinds[place]) - 1], "chose {}")
         other = int(asker.positives[place])
@@ -53,15 +56,16 @@ class Reasons:
         for place, (name, vocabulary) in enumerate(self._dataset.spec.demographic_vocabs.items()):
             if not labels[place]:
                 continue
-            counts = self._counts[place][labels[place]]
-            lift = counts[row] / max(counts.sum(), 1) / share if share else 0.0
-            if counts[row] >= _MIN_COUNT and lift > best:
+            counts, totals = self._counts[place]
+            count = counts[labels[place], row]
+            lift = count / max(totals[labels[place]], 1) / share if share else 0.0
+            if count >= _MIN_COUNT and lift > best:
                 best, words = lift, f"popular with people like you: {name} {vocabulary[labels[place] - 1]}"
         if words:
             return words
         if overall[row] and overall[row] >= np.quantile(overall, 1 - _POPULAR_SHARE):
             return "popular with everybody"
-        names = self._dataset.items.category_names[row]
+        names = self._dataset.items.category_names[row].to_list()
         return f"to try something new: {', '.join(names)}" if names else "to try something new"
 
     @cached_property
@@ -71,15 +75,21 @@ class Reasons:
         return np.bincount(items, minlength=len(self._dataset.items.ids)).astype(np.int64)
 
     @cached_property
-    def _counts(self) -> list[NDArray[np.int32]]:
-        """One int32[1 + n_labels, n_items] per demographic column: positive events by label and item."""
+    def _counts(self) -> list[tuple[csr_array, NDArray[np.int64]]]:
+        """For each demographic column positive events by label and item, int32[1 + n_labels, n_items], and by label."""
         events, users = self._dataset.events, self._dataset.users
         positive = np.asarray(events.positive)
         owner = np.repeat(np.arange(len(users.ids)), np.diff(events.offsets))[positive]
         items = events.item[positive]
         result = []
         for place, vocabulary in enumerate(self._dataset.spec.demographic_vocabs.values()):
-            counts = np.zeros((len(vocabulary) + 1, len(self._dataset.items.ids)), np.int32)
-            np.add.at(counts, (users.demographics[owner, place], items), 1)
-            result.append(counts)
+            shape = (len(vocabulary) + 1, len(self._dataset.items.ids))
+            labels = np.asarray(users.demographics)[owner, place]
+            counts = csr_array((np.ones(len(items), np.int32), (labels, items)), shape=shape)
+            result.append((counts, np.bincount(labels, minlength=shape[0]).astype(np.int64)))
         return result
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    return result

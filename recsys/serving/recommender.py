@@ -58,7 +58,7 @@ class BundleRecommender:
         loaded = load_bundle(bundle)
         verify(index)
         forest, ids, about = load_index(local_path(index))
-        if not np.array_equal(ids, loaded.dataset.items.ids):
+        if ids != loaded.dataset.items.ids:
             raise StorageError(f"the index {index} has other items than the bundle {bundle}; export it again")
         if about.vectors != vectors_digest(loaded.towers.item_vectors):
             raise StorageError(
@@ -79,7 +79,7 @@ class BundleRecommender:
     def busiest_user(self) -> str:
         """Return the pseudonym of the user with most events."""
         dataset = self._bundle.dataset
-        return str(dataset.users.ids[int(np.argmax(np.diff(dataset.events.offsets)))])
+        return dataset.users.ids[int(np.argmax(np.diff(dataset.events.offsets)))]
 
     def example_demographics(self) -> dict[str, str]:
         """Return demographics somebody might have: the middle value of each vocabulary."""
@@ -113,8 +113,8 @@ class BundleRecommender:
         items = self._bundle.dataset.items
         return [
             Recommendation(
-                str(items.ids[item]),
-                str(items.titles[item]),
+                items.ids[item],
+                items.titles[item],
                 float(score),
                 rank,
                 self._reasons.explain(asker, int(item)),
@@ -131,7 +131,7 @@ class BundleRecommender:
         rows, scores = self._retrieved(asker, requests, n, second)
         if not settings.active:
             return rows, scores
-        places = rerank(settings, rows, scores, self._similarity[rows], self._log_popularity[rows], k)
+        places = rerank(settings, rows, scores, self._similarity(rows), self._log_popularity[rows], k)
         return rows[places], scores[places]
 
     def _retrieved(
@@ -172,9 +172,8 @@ class BundleRecommender:
             None if taste is None else np.asarray(taste)[None, :],
         )
 
-    @cached_property
-    def _similarity(self) -> NDArray[np.float32]:
-        return similarity_vectors(content_vectors(self._bundle.dataset), self._bundle.towers.item_vectors)
+    def _similarity(self, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        return similarity_vectors(content_vectors(self._bundle.dataset, rows), self._bundle.towers.item_vectors[rows])
 
     @cached_property
     def _log_popularity(self) -> NDArray[np.float64]:

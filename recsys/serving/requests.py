@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
-from recsys.features import Dataset, EventArrays, UserArrays
+from recsys.features import Dataset, EventArrays, StringColumn, UserArrays
 from recsys.schema import EVENT_KINDS
 
 HistoryEvent = tuple[str, str, datetime]
@@ -46,7 +46,7 @@ def asker_of(
     given = _given(history or (), places)
     events = _joined(stored, given)
     users = UserArrays(
-        ids=dataset.users.ids[row : row + 1] if row is not None else np.array([""]),
+        ids=dataset.users.ids[row : row + 1] if row is not None else StringColumn.of([""]),
         vocab=np.array([0 if row is None else dataset.users.vocab[row]], np.int32),
         demographics=_demographics(dataset, row, demographics or {})[None, :],
     )

@@ -19,10 +19,12 @@ from recsys.storage.folders import (
     verify,
     versions,
 )
+from recsys.storage.known import KnownFolders
 from recsys.storage.locks import is_locked, locked
 
 __all__ = [
     "FileEntry",
+    "KnownFolders",
     "Manifest",
     "Publication",
     "append_line",

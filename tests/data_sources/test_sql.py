@@ -1,6 +1,7 @@
 """SQL: what databases hand over, and what goes wrong there."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import sqlalchemy
 from recsys import schema
 from recsys.config import Config, SqlSource, TableMapping
 from recsys.data.sources import Source, open_source
+from recsys.data.sources.sql import SqlReader, counting
 from recsys.errors import ConfigError, SourceError
 
 Opener = Callable[..., Source]
@@ -144,3 +146,69 @@ def test_an_unreachable_database_is_told_without_its_password(monkeypatch: pytes
     with pytest.raises((SourceError, ConfigError)) as caught:
         open_source(Config(source=source)).interval()
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SqlReader]:
+    """Open a source over 3,000 events of three days; `mapping` settles the rest."""
+    url = f"sqlite:///{tmp_path}/shop.db"
+    rows = [(f"u{n}", f"i{n % 7}", "Buy" if n % 2 else "look", 86_400 * (20_000 + n % 3), n % 2) for n in range(3000)]
+    with sqlalchemy.create_engine(url).begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE e (user_id, item_id, word, at, bought)"))
+        connection.exec_driver_sql("INSERT INTO e VALUES (?, ?, ?, ?, ?)", rows)
+        connection.execute(sqlalchemy.text("INSERT INTO e VALUES ('u0', 'i0', 'ignored', 86400 * 20100, NULL)"))
+    monkeypatch.setenv("SHOP", url)
+
+    def build(query: str = "SELECT user_id, item_id, word, at FROM e;", **mapping: object) -> SqlReader:
+        settings = {"timestamp_unit": "s", "columns": {"event": "word", "timestamp": "at"}, **mapping}
+        table = TableMapping.model_validate({"query": query, **settings})
+        return SqlReader(SqlSource(url_env="SHOP", interactions=table))
+
+    return build
+
+
+WORDS = {"buy": "purchase", "look": "view", "ignored": "ignore"}
+DAYS = datetime(2024, 10, 4, tzinfo=UTC), datetime(2024, 10, 7, tzinfo=UTC)
+
+
+def test_days_are_counted_by_the_database_and_rows_stay_there(
+    shop: Callable[..., SqlReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = shop(events=WORDS)
+    read = list(source._read("interactions"))
+    expected = Counter(moment.date() for batch in read for moment in batch[schema.TIMESTAMP])
+    monkeypatch.setattr(source, "_read", lambda _: pytest.fail("rows were read"))
+    assert source._counted_days() == expected
+    assert source.interval() == DAYS
+
+
+def test_only_what_is_distinct_in_time_and_kind_is_fetched(shop: Callable[..., SqlReader]) -> None:
+    source = shop(events=WORDS)
+    statement = counting("SELECT * FROM e", ["user_id", "item_id", "word", "at", "bought"], ["word", "at"])
+    with source._result("interactions", statement) as (names, result):
+        assert (names, len(result.all())) == (["word", "at", "recsys_n_rows"], 7)
+
+
+def test_flags_decide_which_events_a_counted_row_is(shop: Callable[..., SqlReader]) -> None:
+    query = "SELECT user_id, item_id, at, bought FROM e WHERE bought IS NOT NULL"
+    source = shop(query, columns={"timestamp": "at"}, flags={"purchase": "bought"}, otherwise="ignore")
+    counted = source._counted_days()
+    assert counted is not None and counted.total() == 1500
+
+
+@pytest.mark.parametrize("query", ["SELECT user_id, item_id, word, at FROM e -- all of them", "refused"])
+def test_a_query_that_cannot_be_counted_is_read(
+    shop: Callable[..., SqlReader], query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if query == "refused":
+        monkeypatch.setattr("recsys.data.sources.sql.counting", lambda *_: sqlalchemy.text("SELECT nothing"))
+        query = "SELECT user_id, item_id, word, at FROM e"
+    source = shop(query, events=WORDS)
+    assert source._counted_days() is None or "--" in query
+    assert source.interval() == DAYS
+
+
+def test_times_that_cannot_be_read_are_told_from_the_rows(shop: Callable[..., SqlReader]) -> None:
+    source = shop("SELECT user_id, item_id, word, 'soon' AS at FROM e", events=WORDS)
+    with pytest.raises(SourceError, match="no value can be read as .* for interactions.timestamp"):
+        source.interval()

@@ -126,19 +126,39 @@ def test_segment_popularity_follows_the_people_alike(trained: Dataset, newcomers
     _, heldout = told(newcomers, "recent", 0, horizon=5)
     ranking = SegmentPopularity(trained, newcomers, np.ones(N_ITEMS, bool)).recommend(heldout, 4)
     assert set(ranking[0].tolist()) <= set(range(10, 20))  # what both groups met and the older met as often
-    shares = Segments.fit(trained).shares
+    segments = Segments.fit(trained)
+    shares = segments.shares(np.arange(len(segments.n_users)))
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+
+
+def test_shares_of_a_segment_are_its_counts_smoothed_towards_everybody(trained: Dataset) -> None:
+    segments = Segments.fit(trained)
+    code = segments.codes(np.asarray(trained.users.demographics))
+    owner = np.repeat(code, np.diff(trained.events.offsets))
+    counts = np.zeros((len(segments.n_users), N_ITEMS))
+    np.add.at(counts, (owner, trained.events.item), np.asarray(trained.events.positive, float))
+    overall = counts.sum(axis=0) / counts.sum()
+    expected = (counts + 200 * overall) / (counts.sum(axis=1, keepdims=True) + 200)
+    np.testing.assert_allclose(segments.shares(code), expected[code])
+
+
+def test_segments_hold_what_was_counted_however_many_segments_there_are(trained: Dataset) -> None:
+    vocabularies = {name: [f"{place}" for place in range(1000)] for name in trained.spec.demographic_vocabs}
+    wide = replace(trained, spec=trained.spec.model_copy(update={"demographic_vocabs": vocabularies}))
+    counts = Segments.fit(wide).counts
+    assert counts.shape == (1001**2, N_ITEMS)
+    assert counts.data.nbytes <= 8 * len(trained.events.item)
 
 
 def test_segments_with_no_users_follow_everybody(trained: Dataset) -> None:
     segments = Segments.fit(trained)
     overall = np.bincount(trained.events.item, minlength=N_ITEMS) / len(trained.events.item)
-    np.testing.assert_allclose(segments.shares[segments.codes(np.zeros((1, 2), np.int32))[0]], overall)
+    np.testing.assert_allclose(segments.shares(segments.codes(np.zeros((1, 2), np.int32)))[0], overall)
 
 
 def test_without_demographics_there_is_one_segment(trained: Dataset) -> None:
     segments = Segments.fit(trained, ("postcode",))
-    assert segments.shares.shape == (1, N_ITEMS)
+    assert segments.shares(np.zeros(1, int)).shape == (1, N_ITEMS)
     assert segments.codes(np.asarray(trained.users.demographics)).tolist() == [0] * 10
 
 

@@ -11,6 +11,8 @@ import pytest
 from recsys.config import Config, FeaturesConfig
 from recsys.errors import StorageError
 from recsys.features import Dataset, build_features, frames_to_dataset, heldout, load_dataset
+from recsys.features.assemble import with_rows
+from recsys.features.events import USED
 from recsys.storage import join, local_path, publish, write_json
 from tests.features.conftest import CUTS, Build, Frames
 
@@ -54,7 +56,7 @@ def test_every_array_survives_saving_and_loading(tables: Tables, config: Feature
             for field in fields(getattr(dataset, room)):
                 before, after = (getattr(getattr(one, room), field.name) for one in (dataset, loaded))
                 assert np.asarray(before).dtype == np.asarray(after).dtype
-                assert np.array_equal(before, after) if field.name != "category_names" else before == after
+                assert before.equals(after) if field.name == "category_names" else np.array_equal(before, after)
 
 
 def test_ids_with_unicode_commas_quotes_and_newlines_survive(build: Build, tmp_path: Path) -> None:
@@ -162,3 +164,51 @@ def test_loading_what_was_cut_short_says_what_to_run(build: Build, tmp_path: Pat
     with pytest.raises(StorageError, match="(?s)cannot read the features .*run the features stage again") as caught:
         load_dataset(str(tmp_path))
     assert "input_value" not in str(caught.value)  # it may hold ids
+
+
+def test_one_title_of_100_000_characters_is_paid_for_once(
+    config: FeaturesConfig, events: Frames, users: Frames, items: Frames, tmp_path: Path
+) -> None:
+    def size(title: str) -> int:
+        folder = tmp_path / str(len(title))
+        folder.mkdir()
+        catalogue = items(*({"item_id": f"i{n:05d}", "title": title if n == 3 else "short"} for n in range(10_000)))
+        frames_to_dataset(config, events(*SMALLEST), users({"user_id": "a"}), catalogue).save(folder)
+        loaded = Dataset.load(folder).items
+        row = loaded.ids.tolist().index("i00003")
+        assert loaded.titles[row] == title
+        return loaded.ids.nbytes + loaded.titles.nbytes + int(loaded.category_names.estimated_size())
+
+    assert size("x" * 100_000) - size("short") < 300_000
+
+
+def test_events_are_worked_on_without_their_texts(events: Frames, users: Frames, items: Frames) -> None:
+    rows = events(("b", "i2", "like", 0.0), ("a", "i1", "view", 1.0), device="a phone of a rather long name")
+    numbered = with_rows(
+        rows.select(USED), users({"user_id": "a"}, {"user_id": "b"}), items({"item_id": "i1"}, {"item_id": "i2"})
+    )
+    texts = [name for name, dtype in numbered.schema.items() if dtype == pl.String]
+    assert texts == ["event"]  # weighing leaves it out before
+    assert numbered["user_row"].to_list() == [1, 0] == numbered["item_row"].to_list()
+    assert numbered["event_id"].to_list() == [1, 2]
+    assert numbered["device"].cast(pl.String).to_list() == ["a phone of a rather long name"] * 2
+
+
+def test_devices_are_numbered_as_their_names_are_sorted(build: Build, events: Frames) -> None:
+    devices = ["tv", None, "phone", "tablet", None]
+    rows = events(*(("a", f"i{place}", "like", float(place)) for place in range(5)))
+    made = build(rows.with_columns(pl.Series("device", devices)), cutoffs=(3.0, 4.0))
+    assert made.spec.device_vocab == ["phone", "tv"]
+    assert made.events.device.tolist() == [2, 0, 1, 0, 0]
+
+
+def test_descriptions_of_a_loaded_training_set_stay_on_disk(
+    config: FeaturesConfig, events: Frames, users: Frames, items: Frames, tmp_path: Path
+) -> None:
+    catalogue = items(*({"item_id": f"i{n:03d}", "title": "t" * 2000, "description": "d" * 2000} for n in range(500)))
+    made = frames_to_dataset(config, events(*SMALLEST), users({"user_id": "a"}), catalogue)
+    made.save(tmp_path)
+    loaded = Dataset.load(tmp_path)
+    assert "SCAN" in loaded.items_table.explain() and "DF" in made.items_table.explain()
+    assert loaded.items_frame.equals(made.items_frame)
+    assert loaded.items.titles.nbytes < 500 * 2100  # texts of 2,000 characters cost about as many bytes

@@ -34,7 +34,7 @@ def dataset(events: Frames, build: Build) -> Dataset:
 def test_missing_values_are_index_zero_and_flagged(dataset: Dataset) -> None:
     items = dataset.items
     assert items.titles.tolist() == ["Alpha beta", "", "Delta"]
-    assert items.category_names == [["x", "x", "y", "z"], [], []]
+    assert items.category_names.to_list() == [["x", "x", "y", "z"], [], []]
     assert items.categories.tolist() == [[1, 2], [0, 0], [0, 0]]  # repeated once, and no more than two
     assert items.creator.tolist() == [1, 0, 0]
     assert items.language.tolist() == [1, 0, 0]
@@ -116,7 +116,7 @@ def test_reindexing_under_its_own_spec_changes_nothing(dataset: Dataset) -> None
     for room in ("items", "users", "events"):
         for field in fields(getattr(same, room)):
             ours, theirs = (getattr(getattr(side, room), field.name) for side in (same, dataset))
-            np.testing.assert_array_equal(np.asarray(ours, object), np.asarray(theirs, object), err_msg=field.name)
+            assert list(map(str, ours)) == list(map(str, theirs)), field.name
             if isinstance(ours, np.ndarray):
                 assert ours.dtype == theirs.dtype, field.name
     assert same.spec == dataset.spec

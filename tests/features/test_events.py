@@ -110,3 +110,11 @@ def test_no_positive_event_is_an_error_that_names_the_settings(events: Frames, b
 def test_an_unknown_kind_of_event_is_an_error_that_names_it(build: Build, kind: str | None) -> None:
     with pytest.raises(DataError, match=str(kind)):
         build([("u", "i", "click", 1), ("u", "i", kind, 1)])
+
+
+def test_events_are_weighed_alike_in_parts(events: Frames, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = ["view", "like", "dislike", "impression", "share"]
+    table = events(*((f"u{n}", f"i{n % 4}", kinds[n % 5], float(n)) for n in range(23)))
+    whole = evidence(table, FeaturesConfig())
+    monkeypatch.setattr("recsys.features.events._ROWS", 4)
+    assert evidence(table, FeaturesConfig()).equals(whole)

@@ -144,7 +144,7 @@ def test_a_batch_of_histories_costs_no_pass_over_all_events(build: Build) -> Non
                          random.random(n_events) < 0.9, zeros.astype(np.int8),
                          np.arange(n_users + 1) * (n_events // n_users))  # fmt: skip
     small = build(ROWS, cutoffs=CUTS)
-    dataset = Dataset(small.spec, small.text_model, small.items, small.users, events, small.items_frame,
+    dataset = Dataset(small.spec, small.text_model, small.items, small.users, events, small.items_table,
                       small.users_frame)  # fmt: skip
     users = random.integers(0, n_users, 1024)
     ends = events.offsets[1:][users]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from recsys.config import IndexConfig
 from recsys.errors import ConfigError, GateError, StorageError
+from recsys.features import StringColumn
 from recsys.index import AnnoyIndex, ExactIndex, export_index, load_index, vectors_digest
 from recsys.index.export import recall_of
 
@@ -22,8 +23,8 @@ def _vectors(n: int, seed: int, spread: float = 0.5) -> np.ndarray:
     return (generator.normal(size=(n, DIM)) * lengths).astype(np.float32)
 
 
-def _ids(n: int) -> np.ndarray:
-    return np.array([f"item,{row}\n☃" for row in range(n)])
+def _ids(n: int) -> StringColumn:
+    return StringColumn.of(f"item,{row}\n☃" for row in range(n))
 
 
 def _export(n_items: int, folder: Path) -> Any:

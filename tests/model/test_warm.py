@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 
 from recsys.config import Config
-from recsys.features import Dataset
+from recsys.features import Dataset, StringColumn
 from recsys.model import ExportedTowers, train
 from recsys.model.pooling import N_HEADS
 from recsys.schema import EVENT_KINDS
@@ -53,7 +53,7 @@ def test_vocabularies_grow_and_dropped_ids_go(
     config: Config, make: Callable[..., Dataset], world: Dataset, champion: Path, tmp_path: Path
 ) -> None:
     grown = make(330, 90, 12)  # 30 users and 10 items more
-    renamed = np.array([("x" + name) if row < 5 else name for row, name in enumerate(grown.items.ids.tolist())])
+    renamed = StringColumn.of(("x" + name) if row < 5 else name for row, name in enumerate(grown.items.ids.tolist()))
     vocab = [("x" + name) if row < 5 else name for row, name in enumerate(grown.spec.item_vocab)]
     grown = replace(grown, items=replace(grown.items, ids=renamed),
                     spec=grown.spec.model_copy(update={"item_vocab": vocab}))  # fmt: skip

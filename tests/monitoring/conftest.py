@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from recsys import schema
+from recsys.features import StringColumn
 
 CATEGORIES = ("news", "sport", "music", "film", "games")
 N_ITEMS = 100
@@ -56,8 +57,8 @@ def stream() -> Callable[..., Stream]:
 
 
 @pytest.fixture
-def item_ids() -> NDArray[np.str_]:
-    return np.array([f"i{row}" for row in range(N_ITEMS)])
+def item_ids() -> StringColumn:
+    return StringColumn.of(f"i{row}" for row in range(N_ITEMS))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from recsys import schema
 from recsys.config import Config, DemoSource
 from recsys.data.demo import DemoWorld
+from recsys.features import StringColumn
 from recsys.monitoring import MonitoringReport, join_context, monitor
 
 CONFIG = Config()
@@ -35,7 +36,7 @@ def _runs(shift_from: date | None, ages_days: list[int]) -> list[MonitoringRepor
                 CONFIG,
                 events.filter(pl.col(schema.TIMESTAMP) < trained),
                 events.filter(inside),
-                items[schema.ITEM_ID].to_numpy().astype(np.str_),
+                StringColumn(items[schema.ITEM_ID]),
                 vectors,
                 last_trained=TRAINED,
                 as_of=until.date(),

@@ -226,3 +226,13 @@ def test_own_events_are_likes_unless_an_answer_says_otherwise(onboarding: Onboar
     liked, disliked = (onboarding.liked([("i001", answer)]) for answer in ("like", "dislike"))  # type: ignore[list-item]
     np.testing.assert_array_equal(onboarding.liked(events=["i001", "unheard-of"]), liked)
     np.testing.assert_array_equal(onboarding.liked([("i001", "dislike")], events=["i001"]), disliked)
+
+
+def test_a_remembered_taste_holds_the_hot_targets_alone(place: Place) -> None:
+    few = Onboarding.of(place.dataset, _vectors(place.dataset), CONFIG.model_copy(update={"n_hot": 5}))
+    assert len(few._prior.targets) > 5
+    taste, _ = few._segment((1, 1), ((int(few._prior.questions[0]), "like"),))
+    whole = few._prior.answered(few._prior.of_labels(np.array([1, 1])), {int(few._prior.questions[0]): "like"})
+    assert taste.cross.shape == (len(taste.mean), 5)
+    np.testing.assert_allclose(taste.cross, whole.cross[:, :5], atol=1e-12)
+    np.testing.assert_allclose(taste.liked, whole.liked[:5], atol=1e-12)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from recsys.config import IndexConfig
 from recsys.errors import DataError, StorageError
+from recsys.features import StringColumn
 from recsys.index import ExactIndex, export_index
 from recsys.registry import load_bundle
 from recsys.serving import BundleRecommender
@@ -43,7 +44,7 @@ def test_every_list_is_what_brute_force_ranks(place: Any, recommender: BundleRec
     ids = place.dataset.items.ids
     for user in place.dataset.users.ids.tolist():
         found = recommender.recommend(user, 10)
-        row = np.flatnonzero(place.dataset.users.ids == user)
+        row = np.flatnonzero(np.asarray(place.dataset.users.ids) == user)
         events = place.dataset.events
         last = np.array([int(np.max(events.timestamp)) + 1])
         query = bundle.towers.query_vectors(
@@ -130,14 +131,14 @@ def test_events_after_the_asked_time_are_not_known_yet(place: Any, recommender: 
     assert _seen(place, "u001") & {each.item_id for each in recommender.recommend("u001", 40, at=long_ago)}
 
 
-def _index(folder: Path, ids: NDArray[np.str_], vectors: NDArray[np.float32]) -> str:
+def _index(folder: Path, ids: StringColumn, vectors: NDArray[np.float32]) -> str:
     with publish(str(folder)) as index:
         export_index(IndexConfig(), ids, vectors, vectors[:2], index.path)
     return index.uri
 
 
 def test_index_of_other_items_is_refused(place: Any, tmp_path: Path) -> None:
-    index = _index(tmp_path, np.array(["x", "y"]), np.eye(2, 8, dtype=np.float32))
+    index = _index(tmp_path, StringColumn.of(["x", "y"]), np.eye(2, 8, dtype=np.float32))
     with pytest.raises(StorageError, match="other items"):
         BundleRecommender.open(place.bundle, index)
 
@@ -147,3 +148,24 @@ def test_index_of_another_run_with_the_same_items_is_refused(place: Any, tmp_pat
     index = _index(tmp_path, ids, np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32))
     with pytest.raises(StorageError, match="built from other vectors"):
         BundleRecommender.open(place.bundle, index)
+
+
+def test_what_is_held_to_explain_items_is_no_more_than_the_events(place: Any, recommender: BundleRecommender) -> None:
+    reasons = recommender._reasons
+    events = recommender.bundle.dataset.events
+    for (counts, totals), labels in zip(reasons._counts, events_by_label(recommender), strict=True):
+        np.testing.assert_array_equal(counts.toarray(), labels)
+        np.testing.assert_array_equal(totals, labels.sum(axis=1))
+        assert counts.nnz <= int(events.positive.sum())
+    assert reasons._vectors is recommender.bundle.towers.item_vectors
+
+
+def events_by_label(recommender: BundleRecommender) -> list[np.ndarray]:
+    dataset = recommender.bundle.dataset
+    owner = np.repeat(np.arange(len(dataset.users.ids)), np.diff(dataset.events.offsets))[dataset.events.positive]
+    tables = []
+    for place, vocabulary in enumerate(dataset.spec.demographic_vocabs.values()):
+        tables.append(np.zeros((len(vocabulary) + 1, len(dataset.items.ids)), int))
+        items = dataset.events.item[dataset.events.positive]
+        np.add.at(tables[-1], (dataset.users.demographics[owner, place], items), 1)
+    return tables

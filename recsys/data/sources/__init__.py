@@ -11,13 +11,17 @@ from recsys.data.sources.sql import SqlReader
 __all__ = ["Source", "draft", "name_of", "open_source"]
 
 
-def open_source(config: Config) -> Source:
-    """Open the configured source; raises SourceError when it cannot be read."""
+def open_source(config: Config, *, scans: str = "") -> Source:
+    """Open the configured source; raises SourceError when it cannot be read.
+
+    In the folder `scans`, where one is named, files sources keep which days each of their files holds, so that the next
+    run reads only new and changed files to find out.
+    """
     settings = config.source
     if isinstance(settings, DemoSource):
         return DemoWorld(settings)
     if isinstance(settings, MovieLensSource):
         return MovieLensReader(settings, config.storage)
     if isinstance(settings, FilesSource):
-        return FilesReader(settings, config.validation.max_gap_days)
+        return FilesReader(settings, config.validation.max_gap_days, scans)
     return SqlReader(settings, config.validation.max_gap_days)

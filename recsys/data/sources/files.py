@@ -22,6 +22,7 @@ from recsys.data.outlying import MAX_GAP_DAYS, events_per_day
 from recsys.data.sources.columns import column_problems
 from recsys.data.sources.mapping import conform, identified
 from recsys.data.sources.readability import Readability
+from recsys.data.sources.scanned import FileScan, ScannedFiles, stamp_of
 from recsys.data.sources.source import DATED, arrived, at_no_time, history, of_interval, untimed_day
 from recsys.errors import ConfigError, SourceError
 from recsys.schema import PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, TableName
@@ -34,7 +35,8 @@ _UNREADABLE = (pa.ArrowException, pl.exceptions.PolarsError, OSError, EOFError, 
 class FilesReader:
     """A source of files; every file is read in batches, so memory does not grow with the data."""
 
-    def __init__(self, settings: FilesSource, max_gap_days: int = MAX_GAP_DAYS) -> None:
+    def __init__(self, settings: FilesSource, max_gap_days: int = MAX_GAP_DAYS, scans: str = "") -> None:
+        """Read the files of `settings`; what was found in each file of events is kept in the folder `scans`, if any."""
         self._max_gap_days = max_gap_days
         self._tables: dict[TableName, TableMapping] = {
             "interactions": settings.interactions,
@@ -42,15 +44,31 @@ class FilesReader:
             "items": settings.items,
         }
         self._untimed = settings.interactions.timestamps == "none"
+        self._scans = scans
         self._checked = False
 
     @cached_property
     def _days(self) -> dict[str, Counter[date]]:
-        """How many events of each file happened on which day."""
-        days: dict[str, Counter[date]] = {}
-        for path, batch in self._read("interactions"):
-            days.setdefault(path, Counter()).update(events_per_day(batch[TIMESTAMP]))
-        return days
+        """How many events of each file happened on which day; only files that are new or changed are read."""
+        mapping = self._mapping("interactions")
+        known, readability = ScannedFiles(self._scans, mapping), Readability("interactions", mapping.uri, mapping)
+        scans: dict[str, FileScan] = {}
+        for file in open_files(mapping.uri):
+            stamp = stamp_of(file)
+            scan = scans[file.path] = known.find(file, stamp) or self._scan(file, mapping)
+            readability.merge(scan.readability)
+            known.keep(file, stamp, scan)
+        self._refuse_empty("interactions", sum(scan.n_rows for scan in scans.values()))
+        readability.check()
+        known.save()  # not before: files that were refused are read again
+        return {path: scan.days for path, scan in scans.items() if scan.n_rows}
+
+    def _scan(self, file: fsspec.core.OpenFile, mapping: TableMapping) -> FileScan:
+        readability, days, n_rows = Readability("interactions", mapping.uri, mapping), Counter[date](), 0
+        for raw in file_batches(file, mapping):
+            n_rows += len(raw)
+            days.update(events_per_day(conform(raw, mapping, "interactions", file.path, readability)[TIMESTAMP]))
+        return FileScan(n_rows, days, readability.state())
 
     def _check_mappings(self) -> None:
         """Raise SourceError naming every mapping that does not fit the first of its files; looks once."""
@@ -100,12 +118,9 @@ class FilesReader:
             yield at_no_time(events, whole[1]) if self._untimed else events
 
     def _read(self, table: TableName, without: Collection[str] = ()) -> Iterator[tuple[str, pl.DataFrame]]:
-        mapping = self._tables[table]
+        mapping = self._mapping(table)
         if not mapping.uri:
-            if table == "interactions":
-                raise ConfigError("source.interactions.uri is empty; say which files hold the interactions")
             return
-        self._check_mappings()
         readability, n_rows = Readability(table, mapping.uri, mapping), 0
         for file in open_files(mapping.uri):
             if file.path in without:
@@ -113,10 +128,23 @@ class FilesReader:
             for raw in file_batches(file, mapping):
                 n_rows += len(raw)
                 yield file.path, conform(raw, mapping, table, file.path, readability)
-        if not n_rows and not without:
-            raise SourceError(f"{mapping.uri} has no rows for {table}; check the export, or leave the table out")
         if not without:
+            self._refuse_empty(table, n_rows)
             readability.check()
+
+    def _mapping(self, table: TableName) -> TableMapping:
+        """Return a table's mapping, once all of them are known to fit their files; one without address is not read."""
+        mapping = self._tables[table]
+        if not mapping.uri and table == "interactions":
+            raise ConfigError("source.interactions.uri is empty; say which files hold the interactions")
+        if mapping.uri:
+            self._check_mappings()
+        return mapping
+
+    def _refuse_empty(self, table: TableName, n_rows: int) -> None:
+        if not n_rows:
+            uri = self._tables[table].uri
+            raise SourceError(f"{uri} has no rows for {table}; check the export, or leave the table out")
 
 
 def open_files(uri: str) -> list[fsspec.core.OpenFile]:

@@ -24,7 +24,7 @@ def conform(
     check_columns(raw.columns, mapping, table, where)
     columns, lost = [], {}
     for name, dtype in [*TABLE_SCHEMAS[table].items(), *((name, pl.String()) for name in mapping.extra)]:
-        given = raw[name] if name in mapping.extra else _given(raw, name, mapping)
+        given = raw[name] if name in mapping.extra else given_column(raw, name, mapping)
         columns.append(cast(given, dtype, mapping, name).alias(name))
         lost[name] = unreadable(given, columns[-1])
         if name not in mapping.extra:
@@ -44,7 +44,8 @@ def identified(events: pl.DataFrame) -> pl.DataFrame:
     return events.with_columns(pl.col(EVENT_ID).fill_null(pl.Series(names, dtype=pl.String)))
 
 
-def _given(raw: pl.DataFrame, name: str, mapping: TableMapping) -> pl.Series:
+def given_column(raw: pl.DataFrame, name: str, mapping: TableMapping) -> pl.Series:
+    """Return what a source gives for a contract column, before its cast: nulls where it gives nothing."""
     if name == TIMESTAMP and mapping.timestamps == "none":
         return pl.Series(name, [None] * len(raw), dtype=pl.Null)
     source = mapping.columns.get(name, name)

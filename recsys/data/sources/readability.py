@@ -1,8 +1,9 @@
 """What could be read of each column of a table, over all batches; says what to set where the mapping is wrong."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -41,6 +42,29 @@ class Readability:
             self._latest |= {name: max(latest)} if latest else {}
         elif isinstance(read.dtype, pl.Datetime) and not given.dtype.is_nested():
             self._units.setdefault(name, Counter()).update(_units(given, lost, self._mapping))
+
+    def state(self) -> dict[str, Any]:  # Any: JSON
+        """Return everything counted, as JSON; `merge` reads it."""
+        return {
+            "lost": dict(self._lost),
+            "read": dict(self._read),
+            "units": {name: dict(units) for name, units in self._units.items()},
+            "forms": dict(self._forms),
+            "latest": {name: moment.isoformat() for name, moment in self._latest.items()},
+        }
+
+    def merge(self, state: Mapping[str, Any]) -> None:  # Any: JSON
+        """Count what `state` of other batches holds, as if they had been added here, after those that were."""
+        for name, n_lost in state["lost"].items():
+            self._lost[name] += n_lost
+        for name, n_read in state["read"].items():
+            self._read[name] += n_read
+        for name, units in state["units"].items():
+            self._units.setdefault(name, Counter()).update(units)
+        self._forms = {**state["forms"], **self._forms}
+        for name, text in state["latest"].items():
+            moment = datetime.fromisoformat(text)
+            self._latest[name] = max(moment, self._latest.get(name, moment))
 
     def check(self) -> None:
         """Raise SourceError when no value of a column can be read, or its times are of another unit than the one set.

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from recsys.config import SqlSource, TableMapping
 from recsys.data.outlying import MAX_GAP_DAYS, events_per_day
 from recsys.data.sources.columns import column_problems
+from recsys.data.sources.counted import COUNT, counted_days, deciding_columns
 from recsys.data.sources.mapping import conform, identified
 from recsys.data.sources.readability import Readability
 from recsys.data.sources.source import DATED, arrived, at_no_time, history, of_interval, untimed_day
@@ -52,14 +53,39 @@ class SqlReader:
     def _interval(self) -> tuple[datetime, datetime]:
         if self._untimed:
             return untimed_day(batch[column].max() for table, column in DATED.items() for batch in self._read(table))
-        days: Counter[date] = Counter()
-        for batch in self._read("interactions"):
-            days.update(events_per_day(batch[TIMESTAMP]))
+        days = self._counted_days()
+        if days is None:
+            days = Counter()
+            for batch in self._read("interactions"):
+                days.update(events_per_day(batch[TIMESTAMP]))
         return history(days, self._max_gap_days, "the interactions query")
 
     def interval(self) -> tuple[datetime, datetime]:
-        """Return the days of the events; reads them once."""
+        """Return the days of the events, from one query in which the database counts them by time and kind.
+
+        Where it refuses that query, or its times cannot be read, the events are read once.
+        """
         return self._interval
+
+    def _counted_days(self) -> Counter[date] | None:
+        """Return events by day as the database counts them; None where only the rows can tell, or say what is wrong."""
+        mapping, where = self._tables["interactions"], "the interactions query"
+        if not mapping.query:
+            return None
+        self._check_mappings()
+        with self._result("interactions") as (names, _):
+            wanted = deciding_columns(names, mapping)
+        if not wanted:
+            return None
+        readability, days = Readability("interactions", where, mapping), Counter[date]()
+        try:
+            with self._result("interactions", counting(mapping.query, names, wanted)) as (found, result):
+                for rows in result.partitions(self._settings.batch_rows):
+                    days.update(counted_days(_frame(found, rows), mapping, readability))
+            readability.check()
+        except SourceError:
+            return None
+        return days or None
 
     def users(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """Yield users who signed up in `[start, end)`."""
@@ -89,20 +115,21 @@ class SqlReader:
         with self._result(table) as (names, result):
             for rows in result.partitions(self._settings.batch_rows):
                 n_rows += len(rows)
-                raw = pl.DataFrame([_series(*column) for column in zip(names, zip(*rows, strict=True), strict=True)])
-                yield conform(raw, mapping, table, where, readability)
+                yield conform(_frame(names, rows), mapping, table, where, readability)
         if not n_rows:
             raise SourceError(f"{where} returned no rows; check it, or leave the table out")
         readability.check()
 
     @contextmanager
-    def _result(self, table: TableName) -> Iterator[tuple[list[str], sqlalchemy.CursorResult[Any]]]:  # Any: a row
-        """Run a table's query; yields the names of its columns and the rows to come."""
+    def _result(
+        self, table: TableName, statement: sqlalchemy.Executable | None = None
+    ) -> Iterator[tuple[list[str], sqlalchemy.CursorResult[Any]]]:  # Any: a row
+        """Run a table's query, or a `statement` about it; yields the names of its columns and the rows to come."""
         where = f"the {table} query"
         try:
             with self._engine.connect() as connection:
                 stream = connection.execution_options(stream_results=True, yield_per=self._settings.batch_rows)
-                result = stream.execute(sqlalchemy.text(self._tables[table].query))
+                result = stream.execute(sqlalchemy.text(self._tables[table].query) if statement is None else statement)
                 yield _distinct(list(result.keys()), where), result
         except SQLAlchemyError as error:
             raise SourceError(
@@ -124,6 +151,18 @@ class SqlReader:
         if problems:
             raise SourceError("; ".join(problems))
         self._checked = True
+
+
+def counting(query: str, names: Sequence[str], by: Sequence[str]) -> sqlalchemy.Select[Any]:  # Any: a row
+    """Return the statement that counts the rows of a query, which returns columns `names`, by some of them."""
+    columns: list[sqlalchemy.ColumnClause[Any]] = [sqlalchemy.column(name) for name in names]  # Any: of every type
+    rows = sqlalchemy.text(query.strip().removesuffix(";")).columns(*columns).subquery("recsys_rows")
+    keys = [rows.c[name] for name in by]
+    return sqlalchemy.select(*keys, sqlalchemy.func.count().label(COUNT)).group_by(*keys)
+
+
+def _frame(names: Sequence[str], rows: Sequence[Sequence[object]]) -> pl.DataFrame:
+    return pl.DataFrame([_series(*column) for column in zip(names, zip(*rows, strict=True), strict=True)])
 
 
 def _distinct(names: list[str], where: str) -> list[str]:
