@@ -35,13 +35,18 @@ class MonitoringConfig(Frozen):
     """When drift is worth a retraining."""
 
     window_days: int = Field(default=3, ge=1)
+    reference_days: int = Field(
+        default=28,
+        ge=1,
+        description="the champion's last days that fresh events are compared with, at most half of all it saw",
+    )
     max_psi: float = Field(default=0.25, gt=0)
     max_js: float = Field(default=0.1, gt=0)
     max_ks: float = Field(default=0.15, gt=0)
     max_embedding_shift: float = Field(default=0.2, gt=0)
     max_ndcg_drop: float = Field(default=0.3, gt=0, description="relative fall of nDCG@10 on fresh events")
-    min_signals: int = Field(default=2, ge=1, description="signals over their limit that make a decision")
+    min_signals: int = Field(default=2, ge=1, description="measures over their limit that make a decision")
     cooldown_days: int = Field(default=3, ge=0)
     min_events: int = Field(default=200, ge=1, description="fresh positive events below which nothing is decided")
-    n_null_windows: int = Field(default=8, ge=2, description="comparisons inside the reference that measure noise")
+    n_null_windows: int = Field(default=14, ge=2, description="comparisons inside the reference that measure noise")
     seed: int = 13

@@ -7,6 +7,7 @@ from recsys.features.cases import case_dataset
 from recsys.features.content import content_vectors
 from recsys.features.dataset import Dataset, EventArrays, ItemArrays, UserArrays
 from recsys.features.encode import encode_items, encode_users
+from recsys.features.events import positive
 from recsys.features.followers import followers
 from recsys.features.heldout import Heldout, Requested, heldout, histories_of, requested
 from recsys.features.histories import HistoryBatch, context_of, histories
@@ -54,6 +55,7 @@ __all__ = [
     "histories_of",
     "inverse_power",
     "load_dataset",
+    "positive",
     "predicted_by_content",
     "redact_features",
     "redacted",

@@ -82,11 +82,22 @@ def counted_since(events: pl.DataFrame, since: datetime | None) -> pl.DataFrame:
 def with_watched_share(interactions: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     """Add the share of the item's duration that a view lasted, 0 to 1; null for other events or where either lacks."""
     durations = items.select(ITEM_ID, pl.col(DURATION_S).cast(pl.Float64)).unique(ITEM_ID, keep="last")
-    joined = interactions.join(durations, on=ITEM_ID, how="left", maintain_order="left")
+    return _watched(interactions.join(durations, on=ITEM_ID, how="left", maintain_order="left")).drop(DURATION_S)
+
+
+def positive(joined: pl.DataFrame, config: FeaturesConfig) -> pl.Series:
+    """Return of each event whether it is positive, as training counts it; `joined` may tell the items' durations."""
+    rows = joined.select(EVENT, VALUE, *((DURATION_S,) if DURATION_S in joined.columns else ()))
+    if config.watch_ratio_weight and DURATION_S in rows.columns:
+        rows = _watched(rows)
+    return _weighed(nw.from_native(rows, eager_only=True), config).to_native()[POSITIVE]
+
+
+def _watched(joined: pl.DataFrame) -> pl.DataFrame:
     seconds = pl.col(VALUE).cast(pl.Float64).fill_nan(None)
     known = (pl.col(EVENT) == "view") & (pl.col(DURATION_S) > 0) & (seconds >= 0)
     share = pl.when(known).then((seconds / pl.col(DURATION_S)).clip(0.0, 1.0))
-    return joined.with_columns(share.alias(WATCHED)).drop(DURATION_S)
+    return joined.with_columns(share.alias(WATCHED))
 
 
 @nw.narwhalify
@@ -98,6 +109,12 @@ def weigh(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> n
     `1 - w + w r` with w = `watch_ratio_weight`: at 1 a view counts by what was watched of it, and nothing says nothing.
     Values stay where `value_weight` will need them, once train is known.
     """
+    rows = _weighed(interactions, config)
+    kept = rows.filter(nw.col(POSITIVE) | (nw.col(EVENT) == "dislike") | _poor(config))
+    return kept.drop(EVENT, VALUE) if config.value_weight == "none" else kept.drop(EVENT)
+
+
+def _weighed(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> nw.DataFrame[pl.DataFrame]:
     weights = [config.event_weights.get(kind, 0.0) for kind in EVENT_KINDS]
     kinds = list(range(1, len(EVENT_KINDS) + 1))
     names = list(EVENT_KINDS)
@@ -109,11 +126,13 @@ def weigh(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> n
         w = config.watch_ratio_weight
         factor = (1.0 - w + w * nw.col(WATCHED)).fill_null(1.0)
         rows = rows.with_columns((nw.col(WEIGHT) * factor).cast(nw.Float32).alias(WEIGHT)).drop(WATCHED)
+    liked = (nw.col(WEIGHT) > 0) & (nw.col(EVENT) != "dislike") & ~_poor(config)
+    return rows.with_columns(liked.alias(POSITIVE))
+
+
+def _poor(config: FeaturesConfig) -> nw.Expr:
     value = nw.col(VALUE).cast(nw.Float64).fill_nan(None).fill_null(0.0)
-    poor = (nw.col(EVENT) == "rating") & (value < config.min_rating)
-    rows = rows.with_columns(((nw.col(WEIGHT) > 0) & (nw.col(EVENT) != "dislike") & ~poor).alias(POSITIVE))
-    kept = rows.filter(nw.col(POSITIVE) | (nw.col(EVENT) == "dislike") | poor)
-    return kept.drop(EVENT, VALUE) if config.value_weight == "none" else kept.drop(EVENT)
+    return (nw.col(EVENT) == "rating") & (value < config.min_rating)
 
 
 @nw.narwhalify

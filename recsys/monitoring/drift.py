@@ -1,9 +1,7 @@
-"""Compare fresh events with the champion's training window, against the noise that window has in itself.
+"""Compare fresh events with the days the champion learned from, against the noise those days have in themselves.
 
-Every distance between two finite samples is above zero, and a catalogue that turns over moves numbers without anybody's
-taste having changed. So each measure is first taken inside the reference: its later windows, as long as the fresh one,
-against its earlier half. The mean of those values is subtracted as noise, and a signal fires only when what is left
-exceeds its limit and the statistic exceeds every one of them.
+The mean of a measure's values inside the reference is subtracted as noise, and a signal fires only when what is left
+exceeds its limit and the statistic exceeds every one of them. What cannot be measured is unknown, and told as such.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,18 +17,21 @@ from recsys.evaluation.metrics import average, n_measured
 from recsys.evaluation.significance import bootstrap_means
 from recsys.features import StringColumn
 from recsys.monitoring import measures
-from recsys.monitoring.observations import Bools, Observations, observe
+from recsys.monitoring.comparisons import Comparison, comparisons
+from recsys.monitoring.observations import Observations, observe
 from recsys.monitoring.statistics import Floats
 
 SignalKind = Literal["data", "taste", "quality"]
-_DAY_S = 86_400
-_MIN_TIME_WINDOWS = 3  # fewer windows in time do not show the noise; random groups of users then do
+_BY_SEGMENT = "_by_segment"
 _N_BOOTSTRAP = 1000
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One measure: `value` is `statistic` less `noise`; it fires above `limit` when also beyond `noise_limit`."""
+    """One measure: `value` is `statistic` less `noise`; it fires above `limit` when also beyond `noise_limit`.
+
+    `unknown` says why there is no value, and is empty where there is one.
+    """
 
     name: str
     kind: SignalKind
@@ -40,10 +41,17 @@ class Signal:
     statistic: float
     noise: float
     noise_limit: float
+    unknown: str = ""
+
+    @property
+    def measure(self) -> str:
+        """The measure it is a view of: two views of one measure are one piece of evidence."""
+        return self.name.removesuffix(_BY_SEGMENT)
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the signal as JSON."""
-        return asdict(self)
+        """Return the signal as JSON; its numbers are null where it is unknown."""
+        numbers = ("value", "statistic", "noise", "noise_limit")
+        return {**asdict(self), **(dict.fromkeys(numbers) if self.unknown else {})}
 
 
 def drift_report(
@@ -57,45 +65,39 @@ def drift_report(
 ) -> list[Signal]:
     """Return every signal for two frames made by `join_context`.
 
-    `item_vectors` [m, d] are the champion's, `item_ids` [m] name their rows. `ndcg_reference` and `ndcg_fresh` are the
-    champion's per-user nDCG@10 when it was trained (one mean will do) and on the fresh events; without both, no
-    `ndcg_fall` is reported.
+    `reference` are the days the champion learned from. `item_vectors` [m, d] are the champion's, `item_ids` [m] name
+    their rows. `ndcg_reference` and `ndcg_fresh` are the champion's per-user nDCG@10 when it was judged (one mean will
+    do) and on the fresh events; None where nobody can be measured.
     """
     events = observe(config, reference, fresh, item_ids, item_vectors)
-    pairs = null_pairs(events, config.monitoring)
+    actual, noise = comparisons(events, config.monitoring)
     signals = [
-        _signal(events, name, kind, limit, measure, pairs) for name, kind, limit, measure in _watched(config.monitoring)
+        _signal(events, name, kind, limit, measure, actual, noise)
+        for name, kind, limit, measure in _watched(config.monitoring)
     ]
-    if ndcg_reference is not None and ndcg_fresh is not None:
-        signals.append(ndcg_fall(config.monitoring, ndcg_reference, ndcg_fresh))
-    return signals
+    return [*signals, ndcg_fall(config.monitoring, ndcg_reference, ndcg_fresh)]
 
 
-def ndcg_fall(config: MonitoringConfig, reference: Floats, fresh: Floats) -> Signal:
+def ndcg_fall(config: MonitoringConfig, reference: Floats | None, fresh: Floats | None) -> Signal:
     """Return the relative fall `1 - mean(fresh) / mean(reference)`.
 
     It fires above its limit when the fall's bootstrapped 95 % interval lies above 0; `noise` is 0, `noise_limit` half
-    the width of that interval. No measured user or a reference of 0: no fall.
+    the width of that interval. Without a measured user on either side, or with a reference of 0, it is unknown.
     """
+    name, limit = "ndcg_fall", config.max_ndcg_drop
+    if fresh is None or not n_measured(fresh):
+        return _unknown(name, "quality", limit, "no user of the fresh window can be measured")
+    if reference is None or not n_measured(reference):
+        return _unknown(name, "quality", limit, "no user of the champion's last days can be measured")
     before, after = average(reference), average(fresh)
-    if before <= 0 or not n_measured(fresh):
-        return Signal("ndcg_fall", "quality", 0.0, config.max_ndcg_drop, False, 0.0, 0.0, 0.0)
+    if before <= 0:
+        return _unknown(name, "quality", limit, "the champion met nobody's taste when it was judged")
     means = [bootstrap_means(values, _N_BOOTSTRAP, config.seed + i) for i, values in enumerate((reference, fresh))]
     falls = 1.0 - means[1] / np.maximum(means[0], 1e-12)
     low, high = np.quantile(falls, [0.025, 0.975])
     fall = 1.0 - after / before
-    fired = bool(fall > config.max_ndcg_drop and low > 0)
-    return Signal("ndcg_fall", "quality", fall, config.max_ndcg_drop, fired, fall, 0.0, float(high - low) / 2)
-
-
-def null_pairs(events: Observations, config: MonitoringConfig) -> list[tuple[Bools, Bools]]:
-    """Return pairs (earlier, later) of masks inside the reference that differ by noise and turnover alone.
-
-    Later windows are as long as the fresh events span, in whole days. A reference too short for three of them is
-    split into random groups of users instead, of the fresh events' size.
-    """
-    pairs = _windows_in_time(events, config.n_null_windows)
-    return pairs if len(pairs) >= _MIN_TIME_WINDOWS else _groups_of_users(events, config)
+    fired = bool(fall > limit and low > 0)
+    return Signal(name, "quality", fall, limit, fired, fall, 0.0, float(high - low) / 2)
 
 
 def _watched(config: MonitoringConfig) -> list[tuple[str, SignalKind, float, measures.Measure]]:
@@ -106,9 +108,9 @@ def _watched(config: MonitoringConfig) -> list[tuple[str, SignalKind, float, mea
         ("demographics", "data", config.max_js, measures.demographics),
         ("item_popularity", "data", config.max_psi, measures.item_popularity),
         ("category_mix", "taste", config.max_js, measures.category_mix),
-        ("category_mix_by_segment", "taste", config.max_js, measures.category_mix_by_segment),
+        (f"category_mix{_BY_SEGMENT}", "taste", config.max_js, measures.category_mix_by_segment),
         ("embedding_shift", "taste", config.max_embedding_shift, measures.embedding_shift),
-        ("embedding_shift_by_segment", "taste", config.max_embedding_shift, measures.embedding_shift_by_segment),
+        (f"embedding_shift{_BY_SEGMENT}", "taste", config.max_embedding_shift, measures.embedding_shift_by_segment),
     ]
 
 
@@ -118,39 +120,22 @@ def _signal(
     kind: SignalKind,
     limit: float,
     measure: measures.Measure,
-    pairs: list[tuple[Bools, Bools]],
+    actual: Comparison,
+    noise: list[Comparison],
 ) -> Signal:
-    statistic = measure(events, ~events.fresh, events.fresh)
-    null = [measure(events, earlier, later) for earlier, later in pairs]
-    noise, noise_limit = float(np.mean(null or [0.0])), max(null, default=0.0)
-    value = max(statistic - noise, 0.0)
-    fired = value > limit and statistic > noise_limit
-    return Signal(name, kind, value, limit, fired, statistic, noise, noise_limit)
+    statistic = measure(events, actual.before, actual.after)
+    if np.isnan(statistic):
+        return _unknown(name, kind, limit, "one side of the comparison holds nothing to measure")
+    values = [measure(events, each.before, each.after) for each in noise]
+    usual = [value for value in values if not np.isnan(value)]
+    if not usual:
+        return _unknown(name, kind, limit, "the champion's days are too few to show how much it moves by itself")
+    mean, largest = float(np.mean(usual)), max(usual)
+    value = max(statistic - mean, 0.0)
+    fired = value > limit and statistic > largest
+    return Signal(name, kind, value, limit, fired, statistic, mean, largest)
 
 
-def _windows_in_time(events: Observations, n_windows: int) -> list[tuple[Bools, Bools]]:
-    before, after = events.timestamp[~events.fresh], events.timestamp[events.fresh]
-    if not before.size or not after.size:
-        return []
-    width = max(round((int(after.max()) - int(after.min())) / _DAY_S), 1) * _DAY_S
-    end, start = int(before.max()) + 1, int(before.min())
-    middle = start + (end - start) // 2
-    earlier = ~events.fresh & (events.timestamp < middle)
-    starts = range(end - width, middle - 1, -width)[:n_windows]
-    windows = [~events.fresh & (events.timestamp >= at) & (events.timestamp < at + width) for at in starts]
-    return [(earlier, later) for later in windows if later.any() and earlier.any()]
-
-
-def _groups_of_users(events: Observations, config: MonitoringConfig) -> list[tuple[Bools, Bools]]:
-    inside = ~events.fresh
-    users = np.unique(events.user[inside])
-    if users.size < 2:
-        return []
-    share = min(int(events.fresh.sum()) / max(int(inside.sum()), 1), 0.5)
-    generator = np.random.default_rng(config.seed)
-    pairs = []
-    for _ in range(config.n_null_windows):
-        drawn = generator.choice(users, max(round(share * users.size), 1), replace=False)
-        later = inside & np.isin(events.user, drawn)
-        pairs.append((inside & ~later, later))
-    return pairs
+def _unknown(name: str, kind: SignalKind, limit: float, why: str) -> Signal:
+    nothing = float("nan")
+    return Signal(name, kind, nothing, limit, False, nothing, nothing, nothing, why)

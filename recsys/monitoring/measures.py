@@ -1,4 +1,4 @@
-"""The distances that are watched: each compares two masks over the same observations."""
+"""The distances that are watched: each compares two masks over the same observations; NaN where a side is empty."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.monitoring.observations import Bools, Observations
-from recsys.monitoring.statistics import Floats, cosine_distance, jensen_shannon, kolmogorov_smirnov, psi
+from recsys.monitoring.statistics import NOTHING, Floats, cosine_distance, jensen_shannon, kolmogorov_smirnov, psi
 
 Measure = Callable[[Observations, Bools, Bools], float]
 _POPULARITY_BINS = 10
@@ -35,7 +35,7 @@ def demographics(events: Observations, reference: Bools, fresh: Bools) -> float:
         jensen_shannon(*(np.bincount(codes[rows], minlength=int(codes.max(initial=0)) + 1) for rows in sides))
         for codes in events.segments.T
     ]
-    return max(distances, default=0.0)
+    return max((each for each in distances if not np.isnan(each)), default=NOTHING)
 
 
 def item_popularity(events: Observations, reference: Bools, fresh: Bools) -> float:
@@ -49,7 +49,7 @@ def item_popularity(events: Observations, reference: Bools, fresh: Bools) -> flo
     order = np.argsort(-before, kind="stable")
     order = order[before[order] > 0]
     if not order.size:
-        return 0.0
+        return NOTHING
     mass = np.cumsum(before[order])
     group = np.minimum((mass - before[order]) * _POPULARITY_BINS // mass[-1], _POPULARITY_BINS - 1)
     return psi(*(np.bincount(group, counts[order], minlength=_POPULARITY_BINS) for counts in (before, after)))
@@ -81,10 +81,11 @@ def embedding_shift_by_segment(events: Observations, reference: Bools, fresh: Bo
 def _by_segment(events: Observations, reference: Bools, fresh: Bools, measure: Measure) -> float:
     total = weight = 0.0
     for before, after in _segments(events, reference & events.positive, fresh & events.positive):
-        n = float(after.sum())
-        total += n * measure(events, before, after)
-        weight += n
-    return total / weight if weight else 0.0
+        n, distance = float(after.sum()), measure(events, before, after)
+        if not np.isnan(distance):
+            total += n * distance
+            weight += n
+    return total / weight if weight else NOTHING
 
 
 def _segments(events: Observations, reference: Bools, fresh: Bools) -> Iterator[tuple[Bools, Bools]]:

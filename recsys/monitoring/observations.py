@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from recsys import schema
 from recsys.config import Config
-from recsys.features import StringColumn
+from recsys.features import StringColumn, positive
 from recsys.monitoring.statistics import Floats
 
 Bools = NDArray[np.bool_]
@@ -40,12 +40,13 @@ class Observations:
 
 
 def join_context(interactions: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per event with its user's columns and its item's categories; unknown users and items get null."""
+    """Return one row per event with its user's columns and its item's categories and duration; else null."""
     kept = [column for column in users.columns if column not in interactions.columns or column == schema.USER_ID]
+    told = [name for name in (schema.ITEM_ID, schema.CATEGORIES, schema.DURATION_S) if name in items.columns]
     return interactions.join(
         users.select(kept).unique(schema.USER_ID, keep="last", maintain_order=True), on=schema.USER_ID, how="left"
     ).join(
-        items.select(schema.ITEM_ID, schema.CATEGORIES).unique(schema.ITEM_ID, keep="last", maintain_order=True),
+        items.select(told).unique(schema.ITEM_ID, keep="last", maintain_order=True),
         on=schema.ITEM_ID,
         how="left",
     )
@@ -63,12 +64,18 @@ def observe(
         raise ValueError(f"item_vectors must have {len(item_ids)} rows (item_ids); got {item_vectors.shape[0]}")
     columns = tuple(c for c in config.features.user_columns if c in reference.columns and c in fresh.columns)
     needed = [schema.USER_ID, schema.ITEM_ID, schema.EVENT, schema.TIMESTAMP, schema.CATEGORIES, *columns]
-    value = [pl.col(schema.VALUE) if schema.VALUE in frame.columns else _NO_VALUE for frame in (reference, fresh)]
-    events = pl.concat([reference.select(*needed, value[0]), fresh.select(*needed, value[1])], how="vertical_relaxed")
+    numbers = [schema.VALUE, *([schema.DURATION_S] if schema.DURATION_S in reference.columns else [])]
+    events = pl.concat(
+        [
+            frame.select(*needed, *(_number(frame, name) for name in numbers)).with_columns(_utc(frame))
+            for frame in (reference, fresh)
+        ],
+        how="vertical_relaxed",
+    )
     item, names = _encode(events[schema.ITEM_ID])
     timestamp = events[schema.TIMESTAMP]
     is_view = (events[schema.EVENT] == "view").fill_null(False).to_numpy()
-    values = events[schema.VALUE].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    values = events[schema.VALUE].fill_null(float("nan")).to_numpy()
     return Observations(
         fresh=np.arange(events.height) >= reference.height,
         timestamp=timestamp.dt.epoch("s").to_numpy().astype(np.int64),
@@ -76,7 +83,7 @@ def observe(
         item=item,
         kind=_encode(events[schema.EVENT])[0],
         hour=timestamp.dt.hour().to_numpy().astype(np.int32),
-        positive=_positive(config, events),
+        positive=positive(events, config.features).to_numpy(),
         seconds=np.where(is_view, values, np.nan),
         segments=np.stack([_encode(events[column])[0] for column in columns], axis=1)
         if columns
@@ -88,12 +95,21 @@ def observe(
 
 
 def count_positive(config: Config, events: pl.DataFrame) -> int:
-    """Return how many events count as taste, as `features.event_weights` and `features.min_rating` say."""
-    events = events if schema.VALUE in events.columns else events.with_columns(_NO_VALUE)
-    return int(_positive(config, events).sum())
+    """Return how many events count as taste, as training counts them."""
+    return int(positive(events.with_columns(_number(events, schema.VALUE)), config.features).sum())
 
 
-_NO_VALUE = pl.lit(None, pl.Float64).alias(schema.VALUE)
+def _number(frame: pl.DataFrame, name: str) -> pl.Expr:
+    return (pl.col(name) if name in frame.columns else pl.lit(None)).cast(pl.Float64).alias(name)
+
+
+def _utc(frame: pl.DataFrame) -> pl.Expr:
+    """Return the times in UTC; those that name no zone are UTC already."""
+    time, kind = pl.col(schema.TIMESTAMP), frame.schema[schema.TIMESTAMP]
+    zone = kind.time_zone if isinstance(kind, pl.Datetime) else None
+    return (time.dt.convert_time_zone("UTC") if zone else time.dt.replace_time_zone("UTC")).cast(
+        pl.Datetime("us", "UTC")
+    )
 
 
 def _encode(column: pl.Series) -> tuple[Codes, pl.Series]:
@@ -101,14 +117,6 @@ def _encode(column: pl.Series) -> tuple[Codes, pl.Series]:
     names = texts.unique().sort()
     codes = texts.cast(pl.Enum(names)).to_physical() if len(names) else pl.Series([], dtype=pl.Int32)
     return codes.to_numpy().astype(np.int32), names
-
-
-def _positive(config: Config, events: pl.DataFrame) -> Bools:
-    weights = config.features.event_weights
-    kinds = [kind for kind, weight in weights.items() if weight > 0]
-    rated = (pl.col(schema.EVENT) != "rating") | (pl.col(schema.VALUE).fill_null(0.0) >= config.features.min_rating)
-    chosen = events.select((pl.col(schema.EVENT).is_in(kinds) & rated).fill_null(False)).to_series()
-    return chosen.to_numpy().astype(bool)
 
 
 def _categories(events: pl.DataFrame, item: Codes, n_items: int) -> csr_array:

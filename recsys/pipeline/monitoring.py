@@ -1,7 +1,7 @@
 """Monitoring: what the champion learned from against what happened since."""
 
-from datetime import date, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -9,7 +9,11 @@ from recsys.config import Config
 from recsys.errors import DataError, RecsysError
 from recsys.pipeline.data import moment_of, select
 from recsys.schema import TIMESTAMP
-from recsys.storage import join, write_json
+from recsys.storage import join, read_manifest, write_json
+
+if TYPE_CHECKING:
+    from recsys.evaluation import ServedModel
+    from recsys.serving import Champion
 
 Json = dict[str, Any]  # Any: JSON, checked by the models that read it
 _NO_TIMES = (
@@ -21,15 +25,14 @@ _NO_TIMES = (
 def monitor(config: Config, as_of: str) -> Json:
     """Compare the days before `as_of` with the champion's last days of data, and decide on a retraining.
 
-    Quality, of the hybrid where one serves, is measured on fresh events as on the champion's last days: histories end
-    where the window begins. Only users who agreed to analytics are looked at.
+    Only users who agreed to analytics are looked at.
     Without a champion, without times, or without a day after its training, there is nothing to compare and nothing is
     decided.
     """
     from recsys.data import events_for_analytics, is_timed, read_table
+    from recsys.features import StringColumn
     from recsys.monitoring import join_context
     from recsys.monitoring import monitor as compare
-    from recsys.registry import load_bundle
     from recsys.registry.relocation import follow_root
     from recsys.serving import read_champion
 
@@ -45,23 +48,23 @@ def monitor(config: Config, as_of: str) -> Json:
     dataset = select(config, as_of)["dataset"]
     tables = {name: read_table(dataset, name).collect() for name in ("interactions", "users", "items")}
     learned_until = _last_event(champion.dataset)
-    window = timedelta(days=config.monitoring.window_days)
-    begin = until - window
+    begin = until - timedelta(days=config.monitoring.window_days)
     if begin < learned_until:
         return _nothing(config, until, f"no {config.monitoring.window_days} whole days since the champion's data ended")
     events = events_for_analytics(tables["interactions"], tables["users"], config.privacy)
-    fresh, reference = _between(events, begin, until), _between(events, learned_until - window, learned_until)
-    bundle = load_bundle(champion.bundle)
+    fresh, reference = _between(events, begin, until), _learned_from(config, champion, events, learned_until)
+    judged, served, days = _as_judged_and_served(config, champion, learned_until)
+    held = timedelta(days=days)
     report = compare(
         config,
         join_context(reference, tables["users"], tables["items"]),
         join_context(fresh, tables["users"], tables["items"]),
-        bundle.dataset.items.ids,
-        bundle.towers.item_vectors,
+        StringColumn.of(served.item_ids),
+        served.towers.item_vectors,
         last_trained=learned_until.date(),
         as_of=until.date(),
-        ndcg_reference=_quality(config, tables, bundle, learned_until - window, learned_until - window, learned_until),
-        ndcg_fresh=_quality(config, tables, bundle, learned_until, begin, until),
+        ndcg_reference=_quality(config, tables, judged, learned_until - held, learned_until - held, learned_until),
+        ndcg_fresh=_quality(config, tables, served, learned_until, until - held, until),
     )
     address = join(config.storage, "monitoring", f"{until.date().isoformat()}.json")
     write_json(address, report.to_json())
@@ -69,14 +72,45 @@ def monitor(config: Config, as_of: str) -> Json:
     return {"retrain": decision.retrain, "reasons": decision.reasons, "report": address, "as_of": as_of}
 
 
-def _quality(
-    config: Config, tables: dict[str, pl.DataFrame], bundle: Any, learned: datetime, begin: datetime, end: datetime
-) -> Any:
-    """Return per-user nDCG of a bundle on `[begin, end)`, None when nobody can be measured there.
+def _learned_from(config: Config, champion: "Champion", events: pl.DataFrame, learned_until: datetime) -> pl.DataFrame:
+    """Return the days the champion learned from, of which monitoring looks at no more than twice `reference_days`."""
+    days = 2 * config.monitoring.reference_days
+    fit_days = read_manifest(champion.recipe_features).info.get("fit_days", 0)
+    if isinstance(fit_days, int) and fit_days:
+        days = min(days, fit_days)
+    return _between(events, learned_until - timedelta(days=days), learned_until)
 
-    A hybrid's components know the events before `learned` alone, as those that serve do not learn on.
+
+def _as_judged_and_served(
+    config: Config, champion: "Champion", learned_until: datetime
+) -> tuple["ServedModel", "ServedModel", int]:
+    """Return the champion as it was judged, as it serves, and of how many days its quality is compared.
+
+    What serves has learned from every day, so that its quality before is that of what was judged in its place, on the
+    days that were held out from it, no more than a window; the fresh days measured are as many.
     """
-    from recsys.evaluation import ServedModel, evaluate_champion
+    from recsys.pipeline.evidence import judged_model
+    from recsys.pipeline.lineage import open_features
+
+    test_start = moment_of(open_features(champion.recipe_features).spec.test_start) or learned_until
+    days = min(max((learned_until - test_start).days, 1), config.monitoring.window_days)
+    before = (learned_until - timedelta(days=days)).isoformat()
+    return judged_model(champion, before), judged_model(champion, learned_until.isoformat()), days
+
+
+def _quality(
+    config: Config,
+    tables: dict[str, pl.DataFrame],
+    model: "ServedModel",
+    learned: datetime,
+    begin: datetime,
+    end: datetime,
+) -> Any:  # Any: float64[n_users] or None
+    """Return per-user nDCG of a model on `[begin, end)`, None when nobody can be measured there.
+
+    Histories end where `[begin, end)` begins; the days from `learned` on are none that the model was fitted on.
+    """
+    from recsys.evaluation import evaluate_champion
     from recsys.features import frames_to_dataset
     from recsys.monitoring import count_positive
 
@@ -90,9 +124,7 @@ def _quality(
             tables["items"],
             cutoffs=(learned, begin),
         )
-        spec, text_model, items = bundle.dataset.spec, bundle.dataset.text_model, bundle.dataset.items
-        served = ServedModel(spec, text_model, items.ids.tolist(), bundle.towers, bundle.blend)
-        return evaluate_champion(config, arrays, served).per_user
+        return evaluate_champion(config, arrays, model).per_user
     except RecsysError:
         return None
 
@@ -103,7 +135,7 @@ def _last_event(dataset: str) -> datetime:
     last = read_table(dataset, "interactions").select(pl.col(TIMESTAMP).max()).collect().item()
     if not isinstance(last, datetime):
         raise DataError(f"the champion's training set {dataset} holds no event; train again")
-    return datetime.combine(last.date() + timedelta(days=1), datetime.min.time(), last.tzinfo)
+    return datetime.combine(last.date() + timedelta(days=1), datetime.min.time(), UTC)
 
 
 def _between(events: pl.DataFrame, begin: datetime, end: datetime) -> pl.DataFrame:
