@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.config import Config
 from recsys.data import agrees_to_analytics
-from recsys.errors import RecsysError
+from recsys.errors import DataError
 from recsys.evaluation.lists import popularity_percentiles
 from recsys.evaluation.metrics import Bools, Ints
 from recsys.features import Dataset, Heldout, Requested, requested
@@ -27,7 +27,7 @@ def measured_users(config: Config, dataset: Dataset, split: int = 2) -> Requeste
     """
     users = requested(dataset, split)
     if not users.relevant.nnz:
-        raise RecsysError(
+        raise DataError(
             f"split {split} must hold a user with a new positive item; got none: read more days or widen the split"
         )
     users = with_analytics(config, dataset, users)
@@ -38,10 +38,10 @@ def measured_users(config: Config, dataset: Dataset, split: int = 2) -> Requeste
 
 
 def with_analytics(config: Config, dataset: Dataset, users: HeldoutT) -> HeldoutT:
-    """Return the held-out users who agreed to analytics; raise RecsysError when none of several did."""
+    """Return the held-out users who agreed to analytics; raise DataError when none of several did."""
     agrees = agrees_to_analytics(dataset.users_frame, config.privacy).to_numpy()[users.user_rows]
     if users.user_rows.size and not agrees.any():
-        raise RecsysError(
+        raise DataError(
             f"none of {users.user_rows.size} held-out users may be measured: consent_analytics is refused or missing; "
             'record it in users, or set privacy.consent_missing = "allow" where it is known otherwise'
         )

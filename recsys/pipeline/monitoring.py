@@ -3,15 +3,18 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from recsys.config import Config
-from recsys.errors import DataError, RecsysError
+from recsys.errors import DataError
 from recsys.pipeline.data import moment_of, select
 from recsys.schema import TIMESTAMP
-from recsys.storage import join, read_manifest, write_json
+from recsys.storage import exists, join, read_json, read_manifest, write_json
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from recsys.evaluation import ServedModel
     from recsys.serving import Champion
 
@@ -33,6 +36,7 @@ def monitor(config: Config, as_of: str) -> Json:
     from recsys.features import StringColumn
     from recsys.monitoring import join_context
     from recsys.monitoring import monitor as compare
+    from recsys.pipeline.evidence import judged_model
     from recsys.registry.relocation import follow_root
     from recsys.serving import read_champion
 
@@ -51,20 +55,25 @@ def monitor(config: Config, as_of: str) -> Json:
     begin = until - timedelta(days=config.monitoring.window_days)
     if begin < learned_until:
         return _nothing(config, until, f"no {config.monitoring.window_days} whole days since the champion's data ended")
-    events = events_for_analytics(tables["interactions"], tables["users"], config.privacy)
-    fresh, reference = _between(events, begin, until), _learned_from(config, champion, events, learned_until)
-    judged, served, days = _as_judged_and_served(config, champion, learned_until)
-    held = timedelta(days=days)
+    reference, fresh = (
+        join_context(events_for_analytics(part, tables["users"], config.privacy), tables["users"], tables["items"])
+        for part in (
+            _learned_from(config, champion, tables["interactions"], learned_until),
+            _between(tables["interactions"], begin, until),
+        )
+    )
+    served = judged_model(champion, learned_until.isoformat())
+    days = _days_held_out(config, champion, learned_until)
     report = compare(
         config,
-        join_context(reference, tables["users"], tables["items"]),
-        join_context(fresh, tables["users"], tables["items"]),
+        reference,
+        fresh,
         StringColumn.of(served.item_ids),
         served.towers.item_vectors,
         last_trained=learned_until.date(),
         as_of=until.date(),
-        ndcg_reference=_quality(config, tables, judged, learned_until - held, learned_until - held, learned_until),
-        ndcg_fresh=_quality(config, tables, served, learned_until, until - held, until),
+        ndcg_reference=_quality_before(config, tables, champion, learned_until, days),
+        ndcg_fresh=_quality(config, tables, served, learned_until, until - timedelta(days=days), until),
     )
     address = join(config.storage, "monitoring", f"{until.date().isoformat()}.json")
     write_json(address, report.to_json())
@@ -81,21 +90,29 @@ def _learned_from(config: Config, champion: "Champion", events: pl.DataFrame, le
     return _between(events, learned_until - timedelta(days=days), learned_until)
 
 
-def _as_judged_and_served(
-    config: Config, champion: "Champion", learned_until: datetime
-) -> tuple["ServedModel", "ServedModel", int]:
-    """Return the champion as it was judged, as it serves, and of how many days its quality is compared.
-
-    What serves has learned from every day, so that its quality before is that of what was judged in its place, on the
-    days that were held out from it, no more than a window; the fresh days measured are as many.
-    """
-    from recsys.pipeline.evidence import judged_model
+def _days_held_out(config: Config, champion: "Champion", learned_until: datetime) -> int:
+    """Return of how many days the champion's quality is compared: those held out from it, no more than a window."""
     from recsys.pipeline.lineage import open_features
 
     test_start = moment_of(open_features(champion.recipe_features).spec.test_start) or learned_until
-    days = min(max((learned_until - test_start).days, 1), config.monitoring.window_days)
-    before = (learned_until - timedelta(days=days)).isoformat()
-    return judged_model(champion, before), judged_model(champion, learned_until.isoformat()), days
+    return min(max((learned_until - test_start).days, 1), config.monitoring.window_days)
+
+
+def _quality_before(
+    config: Config, tables: dict[str, pl.DataFrame], champion: "Champion", learned_until: datetime, days: int
+) -> "NDArray[np.float64] | None":
+    """Return per-user nDCG on the champion's last days, measured once for a champion and kept, without ids.
+
+    What serves has learned from those days; the towers it was judged by, which have not, stand for it.
+    """
+    from recsys.pipeline.evidence import judged_model
+
+    address = join(config.storage, "monitoring", "before", f"{champion.digest}-{days}.json")
+    if not exists(address):
+        begin = learned_until - timedelta(days=days)
+        values = _quality(config, tables, judged_model(champion, begin.isoformat()), begin, begin, learned_until)
+        write_json(address, {"ndcg": [] if values is None else values[~np.isnan(values)].tolist()})
+    return np.array(read_json(address)["ndcg"], np.float64)
 
 
 def _quality(
@@ -105,7 +122,7 @@ def _quality(
     learned: datetime,
     begin: datetime,
     end: datetime,
-) -> Any:  # Any: float64[n_users] or None
+) -> "NDArray[np.float64] | None":
     """Return per-user nDCG of a model on `[begin, end)`, None when nobody can be measured there.
 
     Histories end where `[begin, end)` begins; the days from `learned` on are none that the model was fitted on.
@@ -125,7 +142,7 @@ def _quality(
             cutoffs=(learned, begin),
         )
         return evaluate_champion(config, arrays, model).per_user
-    except RecsysError:
+    except DataError:
         return None
 
 

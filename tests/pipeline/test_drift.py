@@ -57,6 +57,13 @@ def test_thirty_daily_runs_without_a_shift_never_fire(champion_storage: Path) ->
     assert [run["as_of"] for run in runs if run["retrain"]] == []
     measured = [read_json(run["report"]).get("signals") for run in runs]
     assert sum(bool(signals) for signals in measured) == 28  # the first two windows reach back into the training days
+    falls = [signal for signals in measured if signals for signal in signals if signal["name"] == "ndcg_fall"]
+    assert len(falls) == 28 and not any(signal["unknown"] for signal in falls)
+    (before,) = Path(config.storage, "monitoring", "before").iterdir()  # measured once for a champion
+    champion = read_champion(config.storage)
+    assert champion is not None
+    with np.load(Path(champion.evaluation, "per_user.npz")) as values:  # by what had not seen those days, as judged
+        assert np.mean(read_json(str(before))["ndcg"]) == pytest.approx(np.nanmean(values["two_tower"]), rel=0.25)
 
 
 def test_before_a_champion_and_in_its_own_days_nothing_is_decided(champion_storage: Path, tmp_path: Path) -> None:
