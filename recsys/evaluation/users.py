@@ -23,7 +23,7 @@ def measured_users(config: Config, dataset: Dataset, split: int = 2) -> Requeste
     """Return the held-out users of a split as requests: at most `evaluation.max_users`, drawn by seed, in row order.
 
     Users who did not agree to analytics are not measured. Items the user met before are not relevant, nor are those
-    that could not be listed yet or any more. Raises RecsysError when nobody may be measured or has a relevant item.
+    that could not be listed yet or any more. Raises DataError when nobody may be measured or has a relevant item.
     """
     users = requested(dataset, split)
     if not users.relevant.nnz:
