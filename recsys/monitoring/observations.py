@@ -107,9 +107,7 @@ def _utc(frame: pl.DataFrame) -> pl.Expr:
     """Return the times in UTC; those that name no zone are UTC already."""
     time, kind = pl.col(schema.TIMESTAMP), frame.schema[schema.TIMESTAMP]
     zone = kind.time_zone if isinstance(kind, pl.Datetime) else None
-    return (time.dt.convert_time_zone("UTC") if zone else time.dt.replace_time_zone("UTC")).cast(
-        pl.Datetime("us", "UTC")
-    )
+    return (time if zone else time.dt.replace_time_zone("UTC")).cast(pl.Datetime("us", "UTC"))
 
 
 def _encode(column: pl.Series) -> tuple[Codes, pl.Series]:
