@@ -2,7 +2,7 @@
 
 from recsys.features.availability import available_at
 from recsys.features.blind import without_test
-from recsys.features.build import build_features, frames_to_dataset, load_dataset, reindex
+from recsys.features.build import build_features, frames_to_dataset, load_dataset, load_spec, reindex
 from recsys.features.cases import case_dataset
 from recsys.features.content import content_vectors
 from recsys.features.dataset import Dataset, EventArrays, ItemArrays, UserArrays
@@ -55,6 +55,7 @@ __all__ = [
     "histories_of",
     "inverse_power",
     "load_dataset",
+    "load_spec",
     "positive",
     "predicted_by_content",
     "redact_features",

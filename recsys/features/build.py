@@ -1,5 +1,7 @@
 """From tables to a training set, published once per input."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -67,8 +69,20 @@ def build_features(config: Config, dataset_uri: str, *, whole: bool = False) -> 
 
 def load_dataset(uri: str) -> Dataset:
     """Open a published training set; raise StorageError when it is absent or damaged."""
-    try:
+    with _told_as_damage(uri):
         return Dataset.load(local_path(uri))
+
+
+def load_spec(uri: str) -> FeatureSpec:
+    """Open the spec of a published training set alone; raise StorageError when it is absent or damaged."""
+    with _told_as_damage(uri):
+        return FeatureSpec.load(local_path(uri))
+
+
+@contextmanager
+def _told_as_damage(uri: str) -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:  # its own text quotes what was read, which may be ids
         detail = error.errors()[0]["msg"]
         raise StorageError(f"cannot read the features {uri}: {detail}; run the features stage again") from None

@@ -92,9 +92,9 @@ def _learned_from(config: Config, champion: "Champion", events: pl.DataFrame, le
 
 def _days_held_out(config: Config, champion: "Champion", learned_until: datetime) -> int:
     """Return of how many days the champion's quality is compared: those held out from it, no more than a window."""
-    from recsys.pipeline.lineage import open_features
+    from recsys.features import load_spec
 
-    test_start = moment_of(open_features(champion.recipe_features).spec.test_start) or learned_until
+    test_start = moment_of(load_spec(champion.recipe_features).test_start) or learned_until
     return min(max((learned_until - test_start).days, 1), config.monitoring.window_days)
 
 

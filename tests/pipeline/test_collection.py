@@ -38,7 +38,7 @@ def root(world: World, second: Json, tmp_path: Path) -> tuple[Config, Callable[[
 
 def config_of(world: World, root: str) -> Config:
     promotion = world.config.promotion.model_copy(update={"margin": -1.0, "min_users": 2, "min_slice_users": 10_000})
-    model = world.config.model.model_copy(update={"seed": 12})
+    model = world.config.model.model_copy(update={"seed": 4012})
     return world.config.model_copy(update={"storage": root, "promotion": promotion, "model": model})
 
 
