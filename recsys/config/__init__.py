@@ -7,6 +7,7 @@ from recsys.config.loop import MonitoringConfig, PromotionConfig
 from recsys.config.model import ModelConfig, TuningConfig
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
 from recsys.config.sources import DemoSource, FilesSource, MovieLensSource, Source, SqlSource, TableMapping
+from recsys.config.users import UsersConfig, check_store
 
 __all__ = [
     "BacktestConfig",
@@ -29,6 +30,8 @@ __all__ = [
     "SqlSource",
     "TableMapping",
     "TuningConfig",
+    "UsersConfig",
     "ValidationConfig",
+    "check_store",
     "load_config",
 ]

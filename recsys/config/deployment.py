@@ -17,6 +17,7 @@ from recsys.config.model import ModelConfig, TuningConfig, space_problem
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
 from recsys.config.sources import DemoSource, FilesSource, Source, SqlSource
 from recsys.config.told import told
+from recsys.config.users import UsersConfig
 from recsys.errors import ConfigError
 
 _NOT_IN_A_NAME = "/:@'\"#?%"
@@ -42,6 +43,7 @@ class Config(Frozen):
     index: IndexConfig = IndexConfig()
     rerank: RerankConfig = RerankConfig()
     onboarding: OnboardingConfig = OnboardingConfig()
+    users: UsersConfig = UsersConfig()
     promotion: PromotionConfig = PromotionConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     backtest: BacktestConfig = BacktestConfig()

@@ -30,7 +30,7 @@ from recsys.features.holdout import random_holdout
 from recsys.features.spec import FeatureSpec, encode
 from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, after_last, check_split, cutoffs_of, with_split
 from recsys.features.text import TextModel
-from recsys.features.values import by_value
+from recsys.features.values import Usual, by_value, usual_values
 from recsys.schema import ITEM_ID, ITEMS, PRIVATE_USERS, USER_ID
 from recsys.storage import digest_of, intact, join, local_path, publish
 
@@ -125,7 +125,8 @@ def frames_to_dataset(
     else:
         events = random_holdout(strongest(meetings), config, users[USER_ID], items[ITEM_ID])
     del meetings
-    events = by_value(events, config)
+    usual = Usual() if config.value_weight == "none" else usual_values(events, config)
+    events = by_value(events, config, usual)
     if not whole:
         check_split(events, POSITIVE, validated=cutoffs is None or cutoffs[0] != cutoffs[1])
     info: dict[str, JsonValue] = {
@@ -138,9 +139,10 @@ def frames_to_dataset(
     events, told = capped(events, config)
     info |= told
     dataset = assemble(config, events, users, items, cutoffs=chosen, as_of=as_of, info=info)
-    if since is None:
-        return dataset
-    return replace(dataset, spec=dataset.spec.model_copy(update={"history_since": since.isoformat()}))
+    learned: dict[str, object] = {} if since is None else {"history_since": since.isoformat()}
+    if config.value_weight != "none":
+        learned["usual_values"] = usual.named(items[ITEM_ID])
+    return replace(dataset, spec=dataset.spec.model_copy(update=learned)) if learned else dataset
 
 
 def reindex(dataset: Dataset, spec: FeatureSpec, text_model: TextModel) -> Dataset:

@@ -19,6 +19,7 @@ WATCHED = "watched"
 USER_ROW = "user_row"
 ITEM_ROW = "item_row"
 USED = (EVENT_ID, USER_ID, ITEM_ID, EVENT, VALUE, TIMESTAMP, DEVICE)
+STRENGTH = (POSITIVE, WEIGHT, TIMESTAMP, EVENT_ID, KIND, DEVICE, VALUE)  # by which the events of a meeting are compared
 _DAY = "day"
 _ROWS = 2**20  # events weighed at a time: what is needed on the way is not needed of all at once
 _MEETING = (USER_ROW, ITEM_ROW, _DAY)
@@ -32,13 +33,7 @@ def evidence(
     Of the columns that are not used here, those named in `also` stay. `items` tell durations, which
     `watch_ratio_weight` needs.
     """
-    if n_none := interactions[EVENT].null_count():
-        raise DataError(f"{n_none} of {len(interactions)} events have no kind (None): validate first")
-    if unknown := unknown_words(interactions[EVENT]):
-        raise DataError(f"of {len(interactions)} {unknown}")
-    used = interactions.select(*USED, *also)
-    if config.watch_ratio_weight and items is not None and DURATION_S in items.columns:
-        used = with_watched_share(used, items)
+    used = prepared(interactions, config, also, items)
     parts: list[pl.DataFrame] = [
         weigh(used.slice(start, _ROWS), config) for start in range(0, max(len(used), 1), _ROWS)
     ]
@@ -49,6 +44,23 @@ def evidence(
             "features.min_rating"
         )
     return events
+
+
+def prepared(
+    interactions: pl.DataFrame, config: FeaturesConfig, also: tuple[str, ...] = (), items: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Return the columns that weighing events needs, and those named in `also`, with the share watched if it counts.
+
+    Raises DataError for an event without a kind or of one that does not exist.
+    """
+    if n_none := interactions[EVENT].null_count():
+        raise DataError(f"{n_none} of {len(interactions)} events have no kind (None): validate first")
+    if unknown := unknown_words(interactions[EVENT]):
+        raise DataError(f"of {len(interactions)} {unknown}")
+    used = interactions.select(*USED, *also)
+    if config.watch_ratio_weight and items is not None and DURATION_S in items.columns:
+        used = with_watched_share(used, items)
+    return used
 
 
 def first_learned(events: pl.DataFrame, config: FeaturesConfig) -> datetime | None:
@@ -109,9 +121,19 @@ def weigh(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> n
     `1 - w + w r` with w = `watch_ratio_weight`: at 1 a view counts by what was watched of it, and nothing says nothing.
     Values stay where `value_weight` will need them, once train is known.
     """
-    rows = _weighed(interactions, config)
-    kept = rows.filter(nw.col(POSITIVE) | (nw.col(EVENT) == "dislike") | _poor(config))
+    kept = _telling(interactions, config)
     return kept.drop(EVENT, VALUE) if config.value_weight == "none" else kept.drop(EVENT)
+
+
+@nw.narwhalify
+def weigh_with_value(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> nw.DataFrame[pl.DataFrame]:
+    """Weigh events as `weigh` does; their values stay, whatever the settings."""
+    return _telling(interactions, config).drop(EVENT)
+
+
+def _telling(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> nw.DataFrame[pl.DataFrame]:
+    rows = _weighed(interactions, config)
+    return rows.filter(nw.col(POSITIVE) | (nw.col(EVENT) == "dislike") | _poor(config))
 
 
 def _weighed(interactions: nw.DataFrame[pl.DataFrame], config: FeaturesConfig) -> nw.DataFrame[pl.DataFrame]:
@@ -139,12 +161,12 @@ def _poor(config: FeaturesConfig) -> nw.Expr:
 def by_meeting(events: nw.DataFrame[pl.DataFrame]) -> nw.DataFrame[pl.DataFrame]:
     """Sort events so that those of one user, item and UTC day stand together, the strongest last.
 
-    Strongest is a positive one, then the greatest weight, then the latest; the other columns make the order total, so
-    that equal events in any order give equal bytes.
+    Strongest is a positive one, then the greatest weight, then the latest; the other columns of `STRENGTH` make the
+    order total, so that equal events in any order give equal bytes. What is missing is weaker than what is there.
     """
     day = nw.col(TIMESTAMP).dt.date()
-    ties = (POSITIVE, WEIGHT, TIMESTAMP, EVENT_ID, KIND, DEVICE, *((VALUE,) if VALUE in events.columns else ()))
-    return events.with_columns(day.alias(_DAY)).sort(*_MEETING, *ties)
+    strength = [name for name in STRENGTH if name in events.columns]
+    return events.with_columns(day.alias(_DAY)).sort(*_MEETING, *strength)
 
 
 @nw.narwhalify

@@ -15,7 +15,8 @@ class FeatureSpec(BaseModel):
     """Vocabularies list the known values; index 0 is padding or unknown, the first value has index 1.
 
     Times are ISO 8601 in UTC; `numeric_means` and `numeric_stds` belong to log age in days and log duration. With
-    `history_since` nothing before it was learned from, and nothing before it enters a history.
+    `history_since` nothing before it was learned from, and nothing before it enters a history. `usual_values`, where
+    events are weighed by value, are the medians that values are compared with, by item id; that of all is under "".
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +36,7 @@ class FeatureSpec(BaseModel):
     test_start: str
     as_of: str
     history_since: str = ""
+    usual_values: dict[str, float] = {}
     info: dict[str, JsonValue] = {}
 
     @property

@@ -4,7 +4,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
-from sklearn.utils.extmath import randomized_svd
 
 from recsys.features.events import ITEM_ROW, USER_ROW
 
@@ -19,6 +18,8 @@ def taste_vectors(train: pl.DataFrame, rows: pl.Series, dim: int) -> NDArray[np.
     et al. 2021), times the root of their singular values and the fourth root of the item's number of users: popularity
     counts, but no few items stand for all.
     """
+    from sklearn.utils.extmath import randomized_svd
+
     pairs = train.select(USER_ROW, ITEM_ROW).unique().filter(pl.col(ITEM_ROW).is_in(rows.implode()))
     columns = np.searchsorted(rows.to_numpy(), pairs[ITEM_ROW].to_numpy()).astype(np.int32)
     users = pairs[USER_ROW].rank("dense").to_numpy().astype(np.int32) - 1

@@ -13,8 +13,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
-from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.utils.extmath import randomized_svd
 
 from recsys.features.ridge import ridge_regression, rows_to_regress
 
@@ -83,6 +81,8 @@ def _tastes(weighted: csr_array, targets: Floats | None, dim: int) -> Floats:
 
 
 def _topics(weighted: csr_array, dim: int) -> Floats:
+    from sklearn.utils.extmath import randomized_svd
+
     components = np.zeros((_N_HASHED, dim), np.float32)
     present = np.flatnonzero(np.bincount(weighted.indices[weighted.data != 0], minlength=_N_HASHED))
     rank = min(dim, weighted.shape[0], len(present))
@@ -93,6 +93,8 @@ def _topics(weighted: csr_array, dim: int) -> Floats:
 
 
 def _counts(texts: Sequence[str]) -> csr_array:
+    from sklearn.feature_extraction.text import HashingVectorizer  # with pandas, which serving does without
+
     vectorizer = HashingVectorizer(n_features=_N_HASHED, norm=None, alternate_sign=False, dtype=np.float32)
     counts = csr_array(vectorizer.transform(texts if len(texts) else [""])[: len(texts)])
     counts.data = 1 + np.log(counts.data)  # a word's tenth mention says little more than its first
