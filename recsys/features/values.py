@@ -58,7 +58,8 @@ def usual_values(events: pl.DataFrame, config: FeaturesConfig) -> Usual:
     """Return what values are compared with, never 0; `events` are split."""
     train = _train(_valued(events, config))
     own = _medians(train, ITEM_ROW) if config.value_relative_to == "item" else Usual().by_item
-    return Usual(float(train[VALUE].median() or 1.0), own)
+    overall: float | None = train.select(pl.col(VALUE).median()).item()
+    return Usual(overall or 1.0, own)
 
 
 def _valued(events: pl.DataFrame, config: FeaturesConfig) -> pl.DataFrame:
