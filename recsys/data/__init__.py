@@ -14,7 +14,8 @@ from recsys.data.event_words import unknown_words
 from recsys.data.identifiers import strangers
 from recsys.data.ingest import PrivacyDoor, ingest_partition, ingest_range
 from recsys.data.privacy import PseudonymKey, load_key, pseudonymise
-from recsys.data.snapshots import DatasetRef, is_timed, read_by, read_table, select_snapshots
+from recsys.data.register import consent_end
+from recsys.data.snapshots import DatasetRef, end_of, is_timed, read_by, read_table, read_withheld, select_snapshots
 from recsys.data.sources import Source, draft, name_of, open_source
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "PseudonymKey",
     "Source",
     "agrees_to_analytics",
+    "consent_end",
     "draft",
+    "end_of",
     "events_for_analytics",
     "ingest_partition",
     "ingest_range",
@@ -36,6 +39,7 @@ __all__ = [
     "read_consented",
     "read_ids",
     "read_table",
+    "read_withheld",
     "select_snapshots",
     "strangers",
     "unknown_words",

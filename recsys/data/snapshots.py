@@ -125,6 +125,20 @@ def read_table(dataset_uri: str, table: TableName) -> pl.LazyFrame:
     return reduce(lambda frame, limit: frame.filter(limit), limits, rows)
 
 
+def end_of(dataset_uri: str) -> datetime:
+    """Return when the tables of a training set end: what they say of users was known by then."""
+    as_of = read_json(join(dataset_uri, "dataset.json"))["as_of"]
+    ends = [datetime.fromisoformat(str(read_manifest(snapshot).info["end"])) for snapshot in read_by(dataset_uri)]
+    return min([max(ends), *([datetime.fromisoformat(as_of)] if as_of else [])])
+
+
+def read_withheld(dataset_uri: str) -> list[str]:
+    """Return the pseudonyms of users of whom a training set reads nothing, although rows of them are stored."""
+    if not exists(join(dataset_uri, _WITHHELD)):
+        return []
+    return pl.read_parquet(local_path(dataset_uri) / _WITHHELD)[USER_ID].to_list()
+
+
 def read_by(dataset_uri: str, *, events_only: bool = False) -> list[str]:
     """Return the addresses of the snapshots a training set reads, `events_only` those within its window.
 

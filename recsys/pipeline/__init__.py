@@ -16,6 +16,7 @@ from recsys.pipeline.show import print_recommendations, print_report, run, show
 from recsys.pipeline.training import evaluate, export_index, refit, train
 from recsys.pipeline.tune import tune
 from recsys.pipeline.tuning import adopt_best, open_study, plan_trials, run_trial
+from recsys.pipeline.users import fill_users
 
 __all__ = [
     "adopt_best",
@@ -23,6 +24,7 @@ __all__ = [
     "build_features",
     "evaluate",
     "export_index",
+    "fill_users",
     "gc",
     "ingest",
     "init",
