@@ -76,11 +76,15 @@ def spreads(values: Floats) -> tuple[float, float, float, float]:
     return mean, *(float(np.sqrt(max(part, 0.0)) / mean) for part in (whole, of_users, whole - of_users))
 
 
-def same(one: Path, other: Path) -> bool:
-    names = sorted(path.name for path in one.iterdir())
-    return names == sorted(path.name for path in other.iterdir()) and all(
-        (one / name).read_bytes() == (other / name).read_bytes() for name in names
-    )
+def different(one: Path, other: Path) -> list[str]:
+    """Return the files of two trainings that are not alike, byte by byte."""
+    names = sorted({path.name for folder in (one, other) for path in folder.iterdir()})
+    return [
+        name
+        for name in names
+        if not all((folder / name).exists() for folder in (one, other))
+        or (one / name).read_bytes() != (other / name).read_bytes()
+    ]
 
 
 def main() -> None:
@@ -107,7 +111,7 @@ def main() -> None:
             lines.append(f"| {seed} | {means} | {told['best_epoch']} of {len(told['history'])} | {seconds:.0f} |")
             print(lines[-1], flush=True)
         trained(config, dataset, FIRST, folder / "again")
-        equal = same(folder / str(FIRST), folder / "again")
+        others = different(folder / str(FIRST), folder / "again")
     measured = {name: np.stack(values) for name, values in found.items()}
     n_users = measured["nDCG"].shape[1]
     table = ["| measure | mean | lowest, highest | spread | of users | left |", "|---|---|---|---|---|---|"]
@@ -116,7 +120,9 @@ def main() -> None:
         means = np.nanmean(values, axis=1)
         cells = " | ".join(f"{share:.1%}" for share in shares)
         table.append(f"| {name} | {mean:.4f} | {means.min():.4f}, {means.max():.4f} | {cells} |")
-    told = f"The first seed trained twice gives {'the same bytes' if equal else 'other bytes'}."
+    told = (
+        f"The first seed trained twice gives {'other bytes in ' + ', '.join(others) if others else 'the same bytes'}."
+    )
     print("\n".join([*table, told]))
     if chosen.scale == 0.5 and chosen.seeds == 12 and not model:
         about = __doc__.split("\n\n", 2)[2]

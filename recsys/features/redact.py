@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.features.dataset import Dataset, EventArrays, UserArrays
+from recsys.features.former import is_former, persons
 from recsys.storage import local_path, publish, verify
 
 REMOVED: Final = "removed-"
@@ -21,23 +22,17 @@ def without_users(dataset: Dataset, ids: Collection[str]) -> Dataset:
     Their ids in the vocabulary become placeholders: towers trained on it still find everybody else.
     """
     chosen = set(ids)
-    kept = ~dataset.users.ids.to_series().is_in(sorted(chosen)).to_numpy()
+    kept = ~persons(dataset.users.ids.to_series()).is_in(sorted(chosen)).to_numpy()
     vocabulary = [
         f"{REMOVED}{place}" if user in chosen else user for place, user in enumerate(dataset.spec.user_vocab, 1)
     ]
-    users = UserArrays(
-        ids=dataset.users.ids[kept],
-        vocab=np.asarray(dataset.users.vocab)[kept],
-        demographics=np.asarray(dataset.users.demographics)[kept],
-    )
-    lengths = np.diff(dataset.events.offsets)
-    return replace(
-        dataset,
-        spec=dataset.spec.model_copy(update={"user_vocab": vocabulary}),
-        users=users,
-        users_frame=dataset.users_frame.filter(pl.Series(kept)),
-        events=_events(dataset.events, np.repeat(kept, lengths), kept),
-    )
+    return _of_users(replace(dataset, spec=dataset.spec.model_copy(update={"user_vocab": vocabulary})), kept)
+
+
+def of_present(dataset: Dataset) -> Dataset:
+    """Return a dataset of people as they are, without those who stand for them as they were before a shift."""
+    former = is_former(dataset.users.ids.to_series()).to_numpy()
+    return _of_users(dataset, ~former) if former.any() else dataset
 
 
 def without_events_before(dataset: Dataset, second: int) -> Dataset:
@@ -62,6 +57,16 @@ def redacted(dataset: Dataset, ids: Collection[str], before: int | None = None) 
     """Return a dataset without some users, and without events before a second."""
     fewer = without_users(dataset, ids)
     return fewer if before is None else without_events_before(fewer, before)
+
+
+def _of_users(dataset: Dataset, kept: NDArray[np.bool_]) -> Dataset:
+    users = UserArrays(
+        ids=dataset.users.ids[kept],
+        vocab=np.asarray(dataset.users.vocab)[kept],
+        demographics=np.asarray(dataset.users.demographics)[kept],
+    )
+    events = _events(dataset.events, np.repeat(kept, np.diff(dataset.events.offsets)), kept)
+    return replace(dataset, users=users, users_frame=dataset.users_frame.filter(pl.Series(kept)), events=events)
 
 
 def _events(events: EventArrays, kept: NDArray[np.bool_], users: NDArray[np.bool_]) -> EventArrays:

@@ -62,8 +62,8 @@ class Trainer:
         self._optimizer: Optimizer | None = None
         self._encode = tf.function(self._model.item_tower, reduce_retracing=True, autograph=False)
         self._query = tf.function(self._model.query_tower, reduce_retracing=True, autograph=False)
-        self._heldout = _draw(heldout(dataset, _VALIDATION), config.seed)
-        self.has_validation = len(self._heldout.user_rows) > 0
+        self._heldout = _draw(heldout(dataset, _VALIDATION))
+        self.n_validation = len(self._heldout.user_rows)
         self._steps_per_epoch = max(
             1, round(min(config.examples_per_epoch, len(examples.positions)) / config.batch_size)
         )
@@ -219,7 +219,7 @@ class Trainer:
         return loss
 
     def _validate(self) -> float:
-        if not self.has_validation:
+        if not self.n_validation:
             return 0.0
         current = [variable.numpy().copy() for variable in self._model.trainable_variables]
         self.restore(self.weights())
@@ -257,11 +257,12 @@ def _any_size(tensor: "tf.Tensor") -> "tf.TensorSpec":
     return tf.TensorSpec([None] * min(tensor.ndim, 2) + tensor.shape[2:], tensor.dtype)
 
 
-def _draw(held: Heldout, seed: int) -> Heldout:
+def _draw(held: Heldout) -> Heldout:
+    """Return the users who choose the epoch, the same whatever the seed of the training."""
     n_users, n_items = held.relevant.shape
     n_chosen = min(_MAX_VALIDATION_USERS, max(1, _MAX_VALIDATION_SCORES // n_items))
     if n_users <= n_chosen:
         return held
-    chosen = np.sort(np.random.default_rng(seed).choice(n_users, n_chosen, replace=False))
+    chosen = np.sort(np.random.default_rng(0).choice(n_users, n_chosen, replace=False))
     per_user = [field.name for field in fields(held) if field.name != "candidates"]
     return replace(held, **{name: getattr(held, name)[chosen] for name in per_user})

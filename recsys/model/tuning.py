@@ -15,7 +15,7 @@ from recsys.features import Dataset
 if TYPE_CHECKING:
     from recsys.model.study import Asked, Trial, Value
 
-METRIC = "val_ndcg_at_10"
+METRIC = "steady_val_ndcg_at_10"  # the highest of many single epochs would be luck
 
 Train = Callable[[Config, Dataset, Path, Callable[[int, dict[str, float]], None]], object]
 
@@ -31,7 +31,7 @@ def run_trial(
     on_epoch: Callable[[int, dict[str, float]], None],
     train: Train,
 ) -> str:
-    """Train once and end the trial with the best epoch's validation nDCG@10; return how it ended.
+    """Train once and end the trial with the kept epoch's steady validation nDCG@10; return how it ended.
 
     `dataset` must hold no test event. Settings that `[model]` refuses together, a loss that is not finite and an
     unfaithful export fail the trial with their reason, not the study; any other error leaves it to be tried again.

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from recsys.errors import StorageError
-from recsys.features import Dataset
+from recsys.features import Dataset, of_present
 from recsys.model import ExportedTowers
 from recsys.schema import USER_ID
 from recsys.scoring import FittedBlend
@@ -39,7 +39,8 @@ def write_bundle(
     shutil.copytree(towers, folder / "towers", ignore=shutil.ignore_patterns("MANIFEST.json"))
     (folder / "dataset").mkdir()
     # Serving reads encoded demographics; the labels themselves and the consent flags stay behind.
-    replace(dataset, users_frame=dataset.users_frame.select(USER_ID)).save(folder / "dataset")
+    served = of_present(dataset)
+    replace(served, users_frame=served.users_frame.select(USER_ID)).save(folder / "dataset")
     if blend:
         (folder / _BLEND).mkdir()
         blend.save(folder / _BLEND)

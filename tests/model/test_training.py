@@ -40,7 +40,7 @@ def test_loss_falls_and_every_epoch_is_reported(trained: tuple[TrainingResult, P
     result, folder, epochs = trained
     assert epochs == list(range(1, len(result.history) + 1))
     assert result.history[-1]["loss"] < result.history[0]["loss"]
-    assert set(result.history[0]) == {"loss", "val_ndcg_at_10", "examples_per_s"}
+    assert set(result.history[0]) == {"loss", "val_ndcg_at_10", "steady_val_ndcg_at_10", "examples_per_s"}
     assert json.loads((folder / "training.json").read_text())["best_epoch"] == result.best_epoch
 
 
@@ -96,6 +96,57 @@ def test_same_seed_gives_the_same_vectors(config: Config, make: Callable[..., Da
         train(settings, small, tmp_path / name, _ignore)
     for file in ("item_vectors.npy", "training.json", "query.onnx", "item.onnx"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+
+
+class Scripted:
+    """Training whose validation values are known: `weights` say after which epoch they were asked for."""
+
+    values: tuple[float, ...] = ()
+    n_validation, n_parameters, dim, task, full, warm = 0, 1, 4, "later", True, False
+
+    def __init__(self, *_: object) -> None:
+        self._epoch = 0
+
+    def epoch(self) -> dict[str, float]:
+        self._epoch += 1
+        return {"loss": 1.0, "val_ndcg_at_10": self.values[self._epoch - 1], "examples_per_s": 1.0}
+
+    def weights(self) -> list[np.ndarray]:
+        return [np.array([self._epoch], np.float32)]
+
+    def restore(self, weights: list[np.ndarray]) -> None:
+        self.kept = float(weights[0][0])
+
+    def export(self, folder: Path) -> None:
+        np.save(folder / "kept.npy", self.kept)
+
+
+@pytest.mark.parametrize(("n_users", "kept", "trained"), [(300, 7, 8), (5000, 3, 5), (0, 8, 8)])
+def test_of_few_users_one_lucky_epoch_is_not_kept(
+    config: Config,
+    world: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    n_users: int,
+    kept: int,
+    trained: int,
+) -> None:
+    monkeypatch.setattr(Scripted, "values", (0.1, 0.12, 0.3, 0.2, 0.22, 0.24, 0.2, 0.1))
+    monkeypatch.setattr(Scripted, "n_validation", n_users)
+    monkeypatch.setattr("recsys.model.training.Trainer", Scripted)
+    result = train(_settings(config, epochs=8, patience=2), world, tmp_path, _ignore)
+    assert (result.best_epoch, len(result.history)) == (kept, trained)
+    assert np.load(tmp_path / "kept.npy") == kept
+
+
+def test_the_users_who_choose_the_epoch_are_the_same_for_every_seed(
+    config: Config, world: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recsys.model import trainer
+
+    monkeypatch.setattr(trainer, "_MAX_VALIDATION_USERS", 5)
+    chosen = [trainer.Trainer(_settings(config, seed=seed).model, world)._heldout.user_rows for seed in (1, 2)]
+    assert len(chosen[0]) == 5 and (chosen[0] == chosen[1]).all()
 
 
 @pytest.mark.parametrize(("n_users", "n_items", "loss"), [(1, 12, "sampled"), (12, 1, "full")])

@@ -95,7 +95,7 @@ def test_the_best_settings_become_the_next_trainings(world: World, capsys: pytes
     assert [run.data.tags["recsys.current_settings"] for run in children] == ["True", "False"]
     assert children[1].data.metrics["tuning/value"] == outcome["value"] == parent.data.metrics["tuning/best"]
     client = connect(config)
-    assert len(client.get_metric_history(children[0].info.run_id, "epoch/val_ndcg_at_10")) == 2
+    assert len(client.get_metric_history(children[0].info.run_id, "epoch/steady_val_ndcg_at_10")) == 2
     plots = {file.path for file in client.list_artifacts(parent.info.run_id, "plots")}
     assert plots == {"plots/history.png", "plots/parallel_coordinates.png", "plots/importances.png"}
 
@@ -108,7 +108,7 @@ def test_the_best_settings_become_the_next_trainings(world: World, capsys: pytes
     assert params["model.learning_rate"] == str(tuned.settings["learning_rate"])
     assert params["origin.model.learning_rate"] == f"tuned by {study['study']}, trial 1"
     assert params["origin.model.epochs"] == "configured"
-    assert f"val_ndcg_at_10 {outcome['value']:.4g}" in capsys.readouterr().out  # the same training, again
+    assert f"steady_val_ndcg_at_10 {outcome['value']:.4g}" in capsys.readouterr().out  # the same training, again
 
     again = opened(world, config)  # the tuned settings are the current ones now, and measured
     assert again["study"] == study["study"] and again["run_id"] == study["run_id"]
