@@ -49,6 +49,14 @@ from recsys_airflow.tasks import build_features, select
 )
 def recsys_training() -> None:
     @task
+    def fill_users(selected: dict[str, Any]) -> dict[str, Any]:
+        """Bring the users' states up to what was selected, under the deployment's settings, whatever this run tries."""
+        from recsys import pipeline
+        from recsys.config import load_config
+
+        return pipeline.fill_users(load_config(), selected["dataset"])
+
+    @task
     def train(selected: dict[str, Any], built: dict[str, Any]) -> dict[str, Any]:
         """Train the towers; parameters, curves and the dataset go to MLflow."""
         from recsys import pipeline
@@ -102,6 +110,7 @@ def recsys_training() -> None:
     refitted = refit(trained)
     registered = linked(register(trained, evaluated, refitted, export_index(refitted)), ModelVersionLink())
     promoted = linked(promote(registered), ModelVersionLink())
+    chain(fill_users(selected), promoted)
     if approval_required():
         approve = ApprovalOperator(
             task_id="approve",

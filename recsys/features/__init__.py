@@ -14,7 +14,15 @@ from recsys.features.heldout import Heldout, Requested, heldout, histories_of, r
 from recsys.features.histories import HistoryBatch, context_of, histories
 from recsys.features.kernel import content_kernel, predicted_by_content
 from recsys.features.protocols import GIVEN
-from recsys.features.redact import REMOVED, of_present, redact_features, redacted, without_events_before, without_users
+from recsys.features.redact import (
+    REMOVED,
+    of_present,
+    redact_features,
+    redacted,
+    without_events_before,
+    without_people,
+    without_users,
+)
 from recsys.features.ridge import ridge_regression, rows_to_regress
 from recsys.features.segments import SEGMENT_COLUMNS, Segments
 from recsys.features.spec import FeatureSpec
@@ -68,6 +76,7 @@ __all__ = [
     "ridge_regression",
     "rows_to_regress",
     "without_events_before",
+    "without_people",
     "without_test",
     "without_users",
 ]

@@ -35,6 +35,11 @@ def of_present(dataset: Dataset) -> Dataset:
     return _of_users(dataset, ~former) if former.any() else dataset
 
 
+def without_people(dataset: Dataset) -> Dataset:
+    """Return a dataset of items and of what was fitted, without any user and event."""
+    return _of_users(dataset, np.zeros(len(dataset.users.ids), bool))
+
+
 def without_events_before(dataset: Dataset, second: int) -> Dataset:
     """Return a dataset without the events before a moment in seconds; its users stay."""
     everybody = np.ones(len(dataset.users.ids), bool)

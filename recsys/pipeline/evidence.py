@@ -28,7 +28,7 @@ def evidence_of(config: Config, registered: Json, champion: "Champion | None", b
     from recsys.evaluation import COLD_USERS, ServedModel, evaluate_champion
     from recsys.model import ExportedTowers
     from recsys.registry import Evidence
-    from recsys.serving import BundleRecommender, check_judged, check_parity
+    from recsys.serving import BundleRecommender, DatasetPeople, check_judged, check_parity
 
     evaluation = registered["evaluation"]
     values, slices = _arrays(evaluation, "per_user.npz"), _arrays(evaluation, "slices.npz")
@@ -39,7 +39,7 @@ def evidence_of(config: Config, registered: Json, champion: "Champion | None", b
     refit = ServedModel(
         whole.spec, whole.text_model, whole.items.ids.tolist(), ExportedTowers.load(local_path(registered["towers"]))
     )
-    here = BundleRecommender.open(registered["bundle"], registered["index"])
+    here = BundleRecommender.open(registered["bundle"], registered["index"], people=DatasetPeople(whole))
     return Evidence(
         model=model,
         baselines=values,
@@ -48,7 +48,7 @@ def evidence_of(config: Config, registered: Json, champion: "Champion | None", b
         best=_measured(config, dataset, best),
         best_version=best.version if best else "",
         index_recall=registered["recall"],
-        parity=check_parity(registered["bundle"], registered["index"], here),
+        parity=check_parity(registered["bundle"], registered["index"], registered["features"], here),
         judged_parity=check_judged(registered["recipe_towers"], registered["recipe_features"], evaluation),
         cold=slices[COLD_USERS].astype(bool),
         groups={name: mask.astype(bool) for name, mask in slices.items() if "=" in name},

@@ -5,6 +5,7 @@ Copies come first, then what serves is led to them, and last the originals go. K
 """
 
 import sys
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from recsys.data.stored import Limits
 
 Json = dict[str, Any]  # Any: JSON
+_USERS = 10_000  # looked at at a time
 
 
 def gc(config: Config, as_of: str, *, apply: bool = False) -> Json:
@@ -43,6 +45,7 @@ def gc(config: Config, as_of: str, *, apply: bool = False) -> Json:
         logged = _logged(config, plan)
         if apply:
             _apply(config, plan)
+            _withhold(config, plan)
     found = [{"address": each.address, "action": each.action, "reason": each.reason} for each in plan.findings]
     return {"as_of": moment.isoformat(), "applied": apply, "findings": found, "logged": logged}
 
@@ -60,6 +63,25 @@ def _apply(config: Config, plan: Plan) -> None:
     for finding in plan.findings:
         remove(join(config.storage, finding.address))
     _remove_empty(config)
+
+
+def _withhold(config: Config, plan: Plan) -> None:
+    """Take withheld users, and meetings past retention, out of the store of states.
+
+    Of users who withdrew themselves, online, it stays that they did: nothing of them may be taken in again.
+    """
+    from recsys.users import open_users
+
+    store = open_users(config)
+    users = store.users()
+    while block := list(islice(users, _USERS)):
+        for user, state in store.get_many(sorted(plan.limits.withheld(block))).items():
+            if state.since and state.consent_personalization is False:
+                continue
+            store.delete(user)
+    if plan.limits.since:
+        store.expire(plan.limits.since)
+    store.close()
 
 
 def _redacted_tables(config: Config, plan: Plan) -> dict[str, str]:

@@ -41,12 +41,13 @@ def register(
     from recsys.registry import write_bundle
     from recsys.registry.runs import model_url, resumed_run
     from recsys.registry.versions import register_version
-    from recsys.scoring import FittedBlend
+    from recsys.scoring import FittedBlend, TastePrior
 
     _check_handed_over(trained, evaluation, refitted, index)
     blend = _blend_of(evaluation["evaluation"])
     arrays, judged = open_features(refitted["features"]), open_features(trained["features"])
     fitted = FittedBlend.fit(blend, arrays, TEST + 1) if blend else None  # serving knows all there is
+    prior = None if fitted and fitted.taste else TastePrior.fit(arrays, config.onboarding)
     info: Json = {
         "run_key": trained["run_key"],
         **built_from(
@@ -55,7 +56,7 @@ def register(
         ),
     }  # fmt: skip
     with publish(join(config.storage, "bundles", refitted["run_key"]), info) as publication:
-        write_bundle(publication.path, local_path(refitted["towers"]), arrays, info, fitted)
+        write_bundle(publication.path, local_path(refitted["towers"]), arrays, info, fitted, prior)
     digest = f"{digest_at(publication.uri)}-{digest_at(index['index'])}"
     numbers = {f"test.{name}": f"{value:.4f}" for name, value in evaluation["metrics"].items()}
     with resumed_run(config, trained["run_id"]):

@@ -12,6 +12,7 @@ from recsys.errors import RegistryError
 from recsys.pipeline.data import build_features, ingest, select, validate
 from recsys.pipeline.promotion import promote, register
 from recsys.pipeline.training import evaluate, export_index, read_evaluation, refit, train
+from recsys.pipeline.users import fill_users
 
 
 def run(config: Config, start: str | None, end: str | None, run_name: str, say: Callable[[str], Any]) -> None:
@@ -22,6 +23,8 @@ def run(config: Config, start: str | None, end: str | None, run_name: str, say: 
     validate(config, staged["partitions"])
     say("features")
     chosen = select(config)
+    say("users: fill their states")
+    fill_users(config, chosen["dataset"])
     built = build_features(config, chosen["dataset"])
     say("train")
     trained = train(config, built["features"], chosen["dataset"], run_name)
@@ -41,7 +44,7 @@ def run(config: Config, start: str | None, end: str | None, run_name: str, say: 
 
 def show(config: Config) -> None:
     """Print the champion's table against its baselines, and lists for a known and a brand-new user."""
-    from recsys.serving import BundleRecommender, NewcomerRecommender
+    from recsys.serving import NewcomerRecommender, open_recommender
 
     champion = champion_of(config)
     console = Console()
@@ -52,9 +55,9 @@ def show(config: Config) -> None:
         cells = [f"{metrics[name]:.4f}" if name in metrics else "" for name in names]
         table.add_row(model, *cells, style="bold green" if model == report["model"] else None)
     console.print(table)
-    recommender = BundleRecommender.open(champion.bundle, champion.index, config.rerank)
-    warm = recommender.busiest_user()
-    print_list(console, f"a known user ({warm[:8]}…)", recommender.recommend(warm, 10))
+    recommender = open_recommender(config, champion.bundle, champion.index)
+    if warm := recommender.people.example():
+        print_list(console, f"a known user ({warm[:8]}…)", recommender.recommend(warm, 10))
     newcomer = recommender.example_demographics()
     told = ", ".join(f"{name} {value}" for name, value in newcomer.items()) or "nothing known"
     newcomers = NewcomerRecommender(recommender, config.onboarding)
@@ -78,10 +81,10 @@ def print_recommendations(config: Config, user: str | None, k: int) -> None:
     import polars as pl
 
     from recsys.data import load_key, pseudonymise
-    from recsys.serving import BundleRecommender, NewcomerRecommender
+    from recsys.serving import NewcomerRecommender, open_recommender
 
     champion = champion_of(config)
-    recommender = BundleRecommender.open(champion.bundle, champion.index, config.rerank)
+    recommender = open_recommender(config, champion.bundle, champion.index)
     if user is None:
         print_list(Console(), "a newcomer", NewcomerRecommender(recommender, config.onboarding).recommend((), k))
         return

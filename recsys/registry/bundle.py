@@ -1,50 +1,89 @@
 """The bundle: everything one version serves with, hashed under one name.
 
-Towers, spec, items, user histories, and the blend with its fitted components where the hybrid serves.
-
-User histories hold pseudonyms only.
+Towers, spec, items, counts by demographic label, and the blend with its fitted components where the hybrid serves. It
+holds no user: histories stand in the store of users' states. Where the towers know users by their ids, the spec lists
+the pseudonyms of those.
 """
 
 import shutil
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from pydantic import JsonValue
 
 from recsys.errors import StorageError
-from recsys.features import Dataset, of_present
+from recsys.features import Dataset, without_people
 from recsys.model import ExportedTowers
 from recsys.schema import USER_ID
-from recsys.scoring import FittedBlend
+from recsys.scoring import FittedBlend, LabelCounts, TastePrior
 from recsys.storage import local_path, read_json, read_manifest, verify, write_json
 
-FORMAT = 3  # 2: there may be a blend, 3: it may hold the taste of newcomers; older code would serve neither
-_BLEND = "blend"
+FORMAT = (
+    4  # 2: there may be a blend, 3: it may hold the taste of newcomers, 4: no users; older code would serve neither
+)
+_BLEND, _COUNTS, _PRIOR = "blend", "label_counts.npz", "prior.npz"
+_LAST = "last_second"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle; without a `blend` the towers serve alone."""
+    """A loaded bundle; without a `blend` the towers serve alone.
+
+    `dataset` holds items and what was fitted; those of formats before 4, and a training set put in its place, hold
+    users too. `prior` is what onboarding starts from, where the blend holds none.
+    """
 
     dataset: Dataset
     towers: ExportedTowers
     info: dict[str, JsonValue]
     blend: FittedBlend | None = None
+    counts: LabelCounts | None = None
+    prior: TastePrior | None = None
+
+    @cached_property
+    def label_counts(self) -> LabelCounts:
+        """Return how often people of each label turned to each item."""
+        return self.counts or LabelCounts.of(self.dataset)
+
+    @property
+    def taste_prior(self) -> TastePrior | None:
+        """Return what onboarding starts from, None where it is to be fitted."""
+        taste = self.blend.taste if self.blend else None
+        return taste.prior if taste else self.prior
+
+    @property
+    def last_second(self) -> int:
+        """The second of the last event the bundle has learned from."""
+        told = self.info.get(_LAST)
+        return told if isinstance(told, int) else int(np.max(self.dataset.events.timestamp, initial=0))
 
 
 def write_bundle(
-    folder: Path, towers: Path, dataset: Dataset, info: dict[str, JsonValue], blend: FittedBlend | None = None
+    folder: Path,
+    towers: Path,
+    dataset: Dataset,
+    info: dict[str, JsonValue],
+    blend: FittedBlend | None = None,
+    prior: TastePrior | None = None,
 ) -> None:
-    """Write a bundle of exported towers, the training set they belong to and a blend into a folder being published."""
+    """Write a bundle of exported towers, the training set they belong to and a blend into a folder being published.
+
+    Of the training set's users no row is written.
+    """
     shutil.copytree(towers, folder / "towers", ignore=shutil.ignore_patterns("MANIFEST.json"))
     (folder / "dataset").mkdir()
-    # Serving reads encoded demographics; the labels themselves and the consent flags stay behind.
-    served = of_present(dataset)
+    served = without_people(dataset)
     replace(served, users_frame=served.users_frame.select(USER_ID)).save(folder / "dataset")
+    LabelCounts.of(dataset).save(folder / _COUNTS)
     if blend:
         (folder / _BLEND).mkdir()
         blend.save(folder / _BLEND)
-    write_json(str(folder / "bundle.json"), {"format": FORMAT if blend else 1, **info})
+    if prior and not (blend and blend.taste):
+        prior.save(folder / _PRIOR)
+    last = int(np.max(dataset.events.timestamp, initial=0))
+    write_json(str(folder / "bundle.json"), {"format": FORMAT, _LAST: last, **info})
 
 
 def load_bundle(uri: str, *, check: bool = True) -> Bundle:
@@ -62,4 +101,6 @@ def load_bundle(uri: str, *, check: bool = True) -> Bundle:
         raise StorageError(f"{uri} has bundle format {info['format']}; this code reads up to {FORMAT}: upgrade recsys")
     dataset, blended = Dataset.load(folder / "dataset"), (folder / _BLEND).exists()
     blend = FittedBlend.load(folder / _BLEND, len(dataset.items.ids)) if blended else None
-    return Bundle(dataset, ExportedTowers.load(folder / "towers"), info, blend)
+    counts = LabelCounts.load(folder / _COUNTS) if (folder / _COUNTS).exists() else None
+    prior = TastePrior.load(folder / _PRIOR) if (folder / _PRIOR).exists() else None
+    return Bundle(dataset, ExportedTowers.load(folder / "towers"), info, blend, counts, prior)

@@ -112,7 +112,7 @@ def _version_of(client: mlflow.MlflowClient, name: str, run_key: str) -> ModelVe
 
 def _signature(demographics: Sequence[str]) -> ModelSignature:
     text, number = DataType.string, DataType.long
-    optional = [ColSpec(text, name, required=False) for name in ("device", "at", *demographics)]
+    optional = [ColSpec(text, name, required=False) for name in ("device", "at", "history", *demographics)]
     columns = {
         "user_id": text,
         "item_id": text,

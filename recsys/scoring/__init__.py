@@ -11,6 +11,7 @@ from recsys.scoring.covisitation import Covisitation
 from recsys.scoring.ease import Ease
 from recsys.scoring.graph_filter import GraphFilter
 from recsys.scoring.hybrid import HybridRecommender
+from recsys.scoring.label_counts import LabelCounts
 from recsys.scoring.newcomers import NewcomerTaste, over_catalogue
 from recsys.scoring.recommender import (
     Recommender,
@@ -37,6 +38,7 @@ __all__ = [
     "GraphFilter",
     "HybridRecommender",
     "ItemKnn",
+    "LabelCounts",
     "NewcomerTaste",
     "Popularity",
     "Profiles",

@@ -3,19 +3,26 @@
 from recsys.serving.champion import Champion, read_champion, write_champion
 from recsys.serving.newcomers import NewcomerRecommender
 from recsys.serving.onboarding import Onboarding, Question
+from recsys.serving.opening import open_recommender
 from recsys.serving.parity import check_judged, check_parity
+from recsys.serving.people import DatasetPeople, People, Person, StoredPeople
 from recsys.serving.queries import sample_queries
 from recsys.serving.recommender import BundleRecommender, Recommendation
 
 __all__ = [
     "BundleRecommender",
     "Champion",
+    "DatasetPeople",
     "NewcomerRecommender",
     "Onboarding",
+    "People",
+    "Person",
     "Question",
     "Recommendation",
+    "StoredPeople",
     "check_judged",
     "check_parity",
+    "open_recommender",
     "read_champion",
     "sample_queries",
     "write_champion",

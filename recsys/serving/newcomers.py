@@ -21,9 +21,7 @@ class NewcomerRecommender:
     def __init__(self, recommender: BundleRecommender, config: OnboardingConfig | None = None) -> None:
         self._recommender = recommender
         bundle = recommender.bundle
-        taste = bundle.blend.taste if bundle.blend else None
-        prior = taste.prior if taste else None
-        self._onboarding = Onboarding.of(bundle.dataset, bundle.towers.item_vectors, config, prior)
+        self._onboarding = Onboarding.of(bundle.dataset, bundle.towers.item_vectors, config, bundle.taste_prior)
 
     def next_questions(
         self, answers: Answers = (), demographics: Mapping[str, str] | None = None, n: int = 1

@@ -14,11 +14,12 @@ import numpy as np
 
 from recsys.errors import StorageError
 from recsys.evaluation import ListSample
-from recsys.features import TEST, Dataset, load_dataset
+from recsys.features import TEST, Dataset, load_dataset, of_present
 from recsys.index import ExactIndex
 from recsys.model import ExportedTowers
 from recsys.registry import Bundle
 from recsys.scoring import BLEND_FILE, FittedBlend, read_blend
+from recsys.serving.people import DatasetPeople
 from recsys.serving.recommender import BundleRecommender
 from recsys.storage import local_path
 
@@ -30,10 +31,10 @@ _ROUNDING = 1e-4  # share of a list's largest score
 Ranked = list[tuple[str, float]]
 
 
-def check_parity(bundle: str, index: str, here: BundleRecommender) -> float:
-    """Return the share of sampled users (and one newcomer) whose list a fresh process reproduces."""
-    there = _fresh("bundle", bundle, index)
-    mine = sample_lists(here)
+def check_parity(bundle: str, index: str, features: str, here: BundleRecommender) -> float:
+    """Return the share of sampled users of a training set, and one newcomer, whose list a fresh process reproduces."""
+    there = _fresh("bundle", bundle, index, features)
+    mine = sample_lists(here, load_dataset(features))
     return sum(agree(a, b) for a, b in zip(there, mine, strict=True)) / len(mine)
 
 
@@ -72,9 +73,9 @@ def _within(one: Ranked, other: Ranked, tolerance: float) -> bool:
     return all(abs(scores.get(item, last) - score) <= tolerance for item, score in one)
 
 
-def sample_lists(recommender: BundleRecommender) -> list[Ranked]:
-    """Return the lists of evenly chosen users and of a newcomer."""
-    users = recommender.user_ids
+def sample_lists(recommender: BundleRecommender, dataset: Dataset) -> list[Ranked]:
+    """Return the lists of evenly chosen users of a training set and of a newcomer."""
+    users = of_present(dataset).users.ids.tolist()
     chosen: list[str | None] = [*users[:: max(1, len(users) // _N_USERS)][:_N_USERS], None]
     return [_ranked(recommender, user, _K) for user in chosen]
 
@@ -133,7 +134,8 @@ def _fresh(what: str, *addresses: str) -> list[Ranked]:
 def _answer(arguments: Sequence[str]) -> list[Ranked]:
     if arguments[0] == "judged":
         return served_lists(*arguments[1:])
-    return sample_lists(BundleRecommender.open(arguments[1], arguments[2]))
+    dataset = load_dataset(arguments[3])
+    return sample_lists(BundleRecommender.open(arguments[1], arguments[2], people=DatasetPeople(dataset)), dataset)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from recsys.features import available_at, content_vectors, context_of
 from recsys.index import ExactIndex, Index, load_index, vectors_digest
 from recsys.registry import Bundle, load_bundle
 from recsys.scoring import Profiles, Requests, RequestScorer
+from recsys.serving.people import DatasetPeople, People, Person
 from recsys.serving.reasons import Reasons
 from recsys.serving.requests import Asker, HistoryEvent, asker_of
 from recsys.serving.reranking import rerank, similarity_vectors
@@ -40,20 +41,25 @@ class Recommendation:
 
 
 class BundleRecommender:
-    """A bundle with its index; `settings` re-rank each list, by default they do not."""
+    """A bundle with its index; `settings` re-rank each list, by default they do not.
 
-    def __init__(self, bundle: Bundle, index: Index, settings: RerankConfig | None = None) -> None:
+    `people` finds users; by default those that the bundle's own dataset holds, which are none from format 4 on.
+    """
+
+    def __init__(
+        self, bundle: Bundle, index: Index, settings: RerankConfig | None = None, people: People | None = None
+    ) -> None:
         self._bundle = bundle
         self._index = index
-        self._users = {user: row for row, user in enumerate(bundle.dataset.users.ids.tolist())}
+        self.people: People = people or DatasetPeople(bundle.dataset)
         self._places = {item: row for row, item in enumerate(bundle.dataset.items.ids.tolist())}
         self._exact = ExactIndex(bundle.towers.item_vectors)
         self._scorer = RequestScorer(bundle.towers.item_vectors, bundle.blend)
-        self._reasons = Reasons(bundle.dataset, bundle.towers.item_vectors)
+        self._reasons = Reasons(bundle)
         self._settings = settings or RerankConfig()
 
     @classmethod
-    def open(cls, bundle: str, index: str, settings: RerankConfig | None = None) -> Self:
+    def open(cls, bundle: str, index: str, settings: RerankConfig | None = None, people: People | None = None) -> Self:
         """Open a published bundle and index; raise StorageError when they do not belong together."""
         loaded = load_bundle(bundle)
         verify(index)
@@ -64,7 +70,7 @@ class BundleRecommender:
             raise StorageError(
                 f"the index {index} was built from other vectors than the bundle's {bundle}; export it again"
             )
-        return cls(loaded, forest, settings)
+        return cls(loaded, forest, settings, people)
 
     @property
     def bundle(self) -> Bundle:
@@ -72,14 +78,9 @@ class BundleRecommender:
         return self._bundle
 
     @property
-    def user_ids(self) -> list[str]:
-        """The pseudonyms of users whose history the bundle holds."""
-        return list(self._users)
-
-    def busiest_user(self) -> str:
-        """Return the pseudonym of the user with most events."""
-        dataset = self._bundle.dataset
-        return dataset.users.ids[int(np.argmax(np.diff(dataset.events.offsets)))]
+    def places(self) -> dict[str, int]:
+        """The row of each item of the catalogue, by id."""
+        return self._places
 
     def example_demographics(self) -> dict[str, str]:
         """Return demographics somebody might have: the middle value of each vocabulary."""
@@ -98,17 +99,17 @@ class BundleRecommender:
     ) -> list[Recommendation]:
         """Return up to k items for a user (pseudonym), or for a newcomer described by demographics.
 
-        `at` is the time of the request, by default just after what the bundle has seen; only events before it count.
-        `history` adds events `(item_id, event, time)` the bundle has not seen, such as a newcomer's first ones. Items
+        `at` is the time of the request, by default just after what the bundle and the user have seen; only events
+        before it count. `history` adds further events `(item_id, event, time)`, such as a newcomer's first ones. Items
         the user has met, disliked ones too, are left out. A label the vocabulary lacks counts as unknown.
         `taste` [n_items] is further evidence, in standard deviations of score, that is added to the scores. Scores of a
         request with taste, or without a positive event, are such sums over the whole catalogue.
         """
         if k < 1:
             raise ValueError(f"k must be at least 1; got {k}")
-        second = int(at.timestamp()) if at else self.last_second() + 1
-        row = self._users.get(user_id) if user_id is not None else None
-        asker = asker_of(self._bundle.dataset, row, self._places, demographics, history, second)
+        person = self.people.find(user_id) if user_id is not None else None
+        second = int(at.timestamp()) if at else self._next_second(person)
+        asker = asker_of(self._bundle.dataset, person, self._places, demographics, history, second)
         rows, scores = self._listed(asker, self._requests(asker, second, device, taste), k, second)
         items = self._bundle.dataset.items
         return [
@@ -221,4 +222,8 @@ class BundleRecommender:
 
     def last_second(self) -> int:
         """Return the second of the last event the bundle has seen."""
-        return int(np.max(self._bundle.dataset.events.timestamp))
+        return self._bundle.last_second
+
+    def _next_second(self, person: Person | None) -> int:
+        own = int(person.events.timestamp[-1]) if person and len(person.events.timestamp) else 0
+        return max(own, self.last_second()) + 1

@@ -1,7 +1,7 @@
 """Who asks, as the arrays the query tower reads: a known user, a newcomer, or someone who brings a history along."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from recsys.errors import DataError
 from recsys.features import Dataset, EventArrays, StringColumn, UserArrays
 from recsys.schema import EVENT_KINDS
+from recsys.serving.people import Person
 
 HistoryEvent = tuple[str, str, datetime]
 
@@ -30,25 +31,24 @@ class Asker:
 
 def asker_of(
     dataset: Dataset,
-    row: int | None,
+    person: Person | None,
     places: Mapping[str, int],
     demographics: Mapping[str, str] | None,
     history: Sequence[HistoryEvent] | None,
     until: int,
 ) -> Asker:
-    """Return who asks: user row `row`, or a newcomer for None, with what the request adds.
+    """Return who asks: a known person, or a newcomer for None, with what the request adds.
 
     Stored events from second `until` on are left out; given `history` is appended in order of time, items of it that
     the catalogue lacks are ignored, and every given event but a dislike counts as positive. Given demographics replace
     stored ones.
     """
-    stored = _events(dataset.events, row, until)
     given = _given(history or (), places)
-    events = _joined(stored, given)
+    events = _joined(_before(person.events, until), given) if person else given
     users = UserArrays(
-        ids=dataset.users.ids[row : row + 1] if row is not None else StringColumn.of([""]),
-        vocab=np.array([0 if row is None else dataset.users.vocab[row]], np.int32),
-        demographics=_demographics(dataset, row, demographics or {})[None, :],
+        ids=person.users.ids if person else StringColumn.of([""]),
+        vocab=person.users.vocab if person else np.zeros(1, np.int32),
+        demographics=_demographics(dataset, person, demographics or {})[None, :],
     )
     positive = events.positive
     return Asker(
@@ -59,19 +59,12 @@ def asker_of(
     )
 
 
-def _events(events: EventArrays, row: int | None, until: int) -> EventArrays:
-    own = slice(0, 0) if row is None else slice(int(events.offsets[row]), int(events.offsets[row + 1]))
-    own = slice(own.start, own.start + int(np.searchsorted(events.timestamp[own], until)))
-    return EventArrays(
-        item=np.array(events.item[own]),
-        kind=np.array(events.kind[own]),
-        weight=np.array(events.weight[own]),
-        timestamp=np.array(events.timestamp[own]),
-        device=np.array(events.device[own]),
-        positive=np.array(events.positive[own]),
-        split=np.array(events.split[own]),
-        offsets=np.array([0, own.stop - own.start], np.int64),
-    )
+def _before(events: EventArrays, until: int) -> EventArrays:
+    n = int(np.searchsorted(events.timestamp, until))
+    if n == len(events.item):
+        return events
+    own = {each.name: getattr(events, each.name)[:n] for each in fields(EventArrays) if each.name != "offsets"}
+    return EventArrays(**own, offsets=np.array([0, n], np.int64))
 
 
 def _given(history: Sequence[HistoryEvent], places: Mapping[str, int]) -> EventArrays:
@@ -93,24 +86,19 @@ def _given(history: Sequence[HistoryEvent], places: Mapping[str, int]) -> EventA
 
 
 def _joined(stored: EventArrays, given: EventArrays) -> EventArrays:
+    if not len(given.item):
+        return stored
     order = np.argsort(np.concatenate([stored.timestamp, given.timestamp]), kind="stable")
-    return EventArrays(
-        item=np.concatenate([stored.item, given.item])[order],
-        kind=np.concatenate([stored.kind, given.kind])[order],
-        weight=np.concatenate([stored.weight, given.weight])[order],
-        timestamp=np.concatenate([stored.timestamp, given.timestamp])[order],
-        device=np.concatenate([stored.device, given.device])[order],
-        positive=np.concatenate([stored.positive, given.positive])[order],
-        split=np.concatenate([stored.split, given.split])[order],
-        offsets=np.array([0, len(order)], np.int64),
-    )
+    names = [each.name for each in fields(EventArrays) if each.name != "offsets"]
+    both = {name: np.concatenate([getattr(stored, name), getattr(given, name)])[order] for name in names}
+    return EventArrays(**both, offsets=np.array([0, len(order)], np.int64))
 
 
-def _demographics(dataset: Dataset, row: int | None, given: Mapping[str, str]) -> NDArray[np.int32]:
+def _demographics(dataset: Dataset, person: Person | None, given: Mapping[str, str]) -> NDArray[np.int32]:
     vocabularies = dataset.spec.demographic_vocabs
     result = np.zeros(len(vocabularies), np.int32)
-    if row is not None:
-        result[:] = dataset.users.demographics[row]
+    if person is not None:
+        result[:] = person.users.demographics[0]
     for place, (name, vocabulary) in enumerate(vocabularies.items()):
         if name in given:
             result[place] = vocabulary.index(given[name]) + 1 if given[name] in vocabulary else 0

@@ -65,12 +65,13 @@ def test_training_judges_and_trains_again_side_by_side(parsed: dict[str, Any]) -
     assert {name: task["upstream"] for name, task in tasks.items()} == {
         "select": [],
         "build_features": ["select"],
+        "fill_users": ["select"],
         "train": ["build_features", "select"],
         "evaluate": ["train"],
         "refit": ["train"],
         "export_index": ["refit"],
         "register": ["evaluate", "export_index", "refit", "train"],
-        "promote": ["register"],
+        "promote": ["fill_users", "register"],
     }
 
 
@@ -118,4 +119,4 @@ def test_tasks_link_to_mlflow_and_data_docs(parsed: dict[str, Any]) -> None:
 def test_a_person_approves_when_the_configuration_says_so(parsed_with_approval: dict[str, Any]) -> None:
     tasks = parsed_with_approval["dags"]["recsys_training"]["tasks"]
     assert tasks["approve"]["upstream"] == ["register"]
-    assert tasks["promote"]["upstream"] == ["approve", "register"]
+    assert tasks["promote"]["upstream"] == ["approve", "fill_users", "register"]

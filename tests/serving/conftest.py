@@ -8,12 +8,14 @@ import polars as pl
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from recsys.config import Config, FeaturesConfig
+from recsys.config import Config, FeaturesConfig, OnboardingConfig, RerankConfig
 from recsys.features import Dataset, frames_to_dataset
 from recsys.index import export_index
 from recsys.model import ExportedTowers
 from recsys.registry import write_bundle
 from recsys.schema import INTERACTIONS, ITEMS, PRIVATE_USERS
+from recsys.scoring import TastePrior
+from recsys.serving import BundleRecommender, DatasetPeople
 from recsys.storage import publish
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,6 +30,17 @@ class Place:
     towers: Path
     bundle: str
     index: str
+
+    @property
+    def users(self) -> list[str]:
+        return self.dataset.users.ids.tolist()
+
+    @property
+    def people(self) -> DatasetPeople:
+        return DatasetPeople(self.dataset)
+
+    def open(self, bundle: str = "", index: str = "", settings: RerankConfig | None = None) -> BundleRecommender:
+        return BundleRecommender.open(bundle or self.bundle, index or self.index, settings, self.people)
 
 
 def _frame(rows: list[dict[str, object]], schema: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -148,9 +161,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     dataset = make_dataset()
     write_towers(root / "towers", dataset)
     with publish(str(root / "bundles")) as bundle:
-        write_bundle(bundle.path, root / "towers", dataset, {"run_key": "k1"})
+        prior = TastePrior.fit(dataset, OnboardingConfig(n_pool=N_ITEMS))
+        write_bundle(bundle.path, root / "towers", dataset, {"run_key": "k1"}, prior=prior)
     towers = ExportedTowers.load(root / "towers")
     queries = np.random.default_rng(1).normal(size=(20, DIM)).astype(np.float32)
     with publish(str(root / "indexes")) as index:
         export_index(config.index, dataset.items.ids, towers.item_vectors, queries, index.path)
     return Place(config, dataset, root / "towers", bundle.uri, index.uri)
+
+
+@pytest.fixture(scope="session")
+def features(place: Place) -> str:
+    """The training set, published."""
+    with publish(f"{place.config.storage}/features") as publication:
+        place.dataset.save(publication.path)
+    return publication.uri

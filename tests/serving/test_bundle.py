@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import polars as pl
 import pytest
 
 from recsys.errors import StorageError
 from recsys.model import ExportedTowers
 from recsys.registry import load_bundle, write_bundle
+from recsys.scoring import LabelCounts
 from recsys.storage import local_path, publish
 
 
@@ -21,9 +21,12 @@ def test_a_bundle_gives_back_what_went_in(place: Any) -> None:
     assert bundle.info["run_key"] == "k1"
     assert bundle.dataset.spec == place.dataset.spec
     assert bundle.dataset.items.titles.tolist() == place.dataset.items.titles.tolist()
-    for name in ("item", "kind", "timestamp", "positive", "offsets"):
-        np.testing.assert_array_equal(getattr(bundle.dataset.events, name), getattr(place.dataset.events, name))
-    np.testing.assert_array_equal(bundle.dataset.users.demographics, place.dataset.users.demographics)
+    assert bundle.last_second == place.dataset.events.timestamp.max()
+    counts, expected = bundle.label_counts, LabelCounts.of(place.dataset)
+    np.testing.assert_array_equal(counts.overall, expected.overall)
+    for name in ("by_label", "totals"):
+        for mine, theirs in zip(getattr(counts, name), getattr(expected, name), strict=True):
+            assert not (mine != theirs).sum()
     texts = ["topic1 word2", ""]
     np.testing.assert_array_equal(bundle.dataset.text_model.transform(texts), place.dataset.text_model.transform(texts))
 
@@ -42,17 +45,22 @@ def test_towers_of_an_earlier_release_are_given_the_ages_they_ask_for(place: Any
     np.testing.assert_array_equal(earlier, of_today)
 
 
-def test_raw_demographics_and_consent_stay_behind(place: Any) -> None:
-    assert pl.read_parquet(local_path(place.bundle) / "dataset" / "users.parquet").columns == ["user_id"]
+def test_no_user_and_no_event_is_in_a_bundle(place: Any) -> None:
+    bundle = load_bundle(place.bundle)
+    assert not len(bundle.dataset.users.ids) and not len(bundle.dataset.events.item)
+    named = [path for path in local_path(place.bundle).rglob("*") if path.is_file() and b"u003" in path.read_bytes()]
+    assert [path.name for path in named] == ["spec.json"]  # the towers' own list of ids
 
 
 def test_equal_input_publishes_one_bundle(place: Any) -> None:
     with publish(str(Path(place.bundle).parent)) as again:
-        write_bundle(again.path, place.towers, place.dataset, {"run_key": "k1"})
+        write_bundle(again.path, place.towers, place.dataset, {"run_key": "k1"}, prior=load_bundle(place.bundle).prior)
     assert again.uri == place.bundle
 
 
-@pytest.mark.parametrize("name", ["towers/query.onnx", "dataset/event_item.npy", "dataset/spec.json", "bundle.json"])
+@pytest.mark.parametrize(
+    "name", ["towers/query.onnx", "dataset/item_text.npy", "label_counts.npz", "dataset/spec.json", "bundle.json"]
+)
 def test_a_changed_file_is_named(place: Any, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "bundle"
     shutil.copytree(place.bundle, folder)

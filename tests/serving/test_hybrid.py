@@ -12,7 +12,7 @@ from recsys.config import BlendConfig
 from recsys.features import Heldout
 from recsys.registry import load_bundle, write_bundle
 from recsys.scoring import Blend, FittedBlend, HybridRecommender, recommendable_items
-from recsys.serving import BundleRecommender, NewcomerRecommender, check_parity
+from recsys.serving import NewcomerRecommender, check_parity
 from recsys.storage import publish
 
 K = 10
@@ -64,7 +64,7 @@ def everybody(dataset: Any, second: int) -> Heldout:
 @pytest.mark.parametrize("settings", [{}, {"max_entries": 400}, {"ease_max_items": 0}])
 def test_the_evaluated_list_is_the_served_list(place: Any, settings: dict[str, Any]) -> None:
     uri = publish_bundle(place, f"same-{len(settings)}-{sum(settings.values())}", **settings)
-    dataset, recommender = place.dataset, BundleRecommender.open(uri, place.index)
+    dataset, recommender = place.dataset, place.open(uri)
     second = recommender.last_second() + 1
     bundle = load_bundle(uri)
     fitted = FittedBlend.fit(blend_of(**settings), dataset, 3)
@@ -81,32 +81,32 @@ def test_the_evaluated_list_is_the_served_list(place: Any, settings: dict[str, A
 
 
 @pytest.mark.slow
-def test_a_fresh_process_repeats_the_hybrids_lists(place: Any, served: str) -> None:
-    assert check_parity(served, place.index, BundleRecommender.open(served, place.index)) == 1.0
+def test_a_fresh_process_repeats_the_hybrids_lists(place: Any, served: str, features: str) -> None:
+    assert check_parity(served, place.index, features, place.open(served)) == 1.0
 
 
 def test_the_hybrid_is_not_the_towers(place: Any, served: str) -> None:
-    hybrid, towers = (BundleRecommender.open(uri, place.index) for uri in (served, place.bundle))
-    lists = [[[e.item_id for e in each.recommend(user, K)] for user in hybrid.user_ids] for each in (hybrid, towers)]
-    assert sum(a != b for a, b in zip(*lists, strict=True)) > len(hybrid.user_ids) / 4
-    assert load_bundle(place.bundle).blend is None and load_bundle(place.bundle).info["format"] == 1
+    hybrid, towers = (place.open(uri) for uri in (served, place.bundle))
+    lists = [[[e.item_id for e in each.recommend(user, K)] for user in place.users] for each in (hybrid, towers)]
+    assert sum(a != b for a, b in zip(*lists, strict=True)) > len(place.users) / 4
+    assert load_bundle(place.bundle).blend is None and load_bundle(served).info["format"] == 4
 
 
 def test_a_large_catalogue_is_served_from_what_each_part_retrieves(place: Any, served: str) -> None:
     uri = publish_bundle(place, "large", full_max_items=10, n_retrieved=15)
-    whole, part = (BundleRecommender.open(each, place.index) for each in (served, uri))
+    whole, part = (place.open(each) for each in (served, uri))
     found = [
         len({e.item_id for e in whole.recommend(user, 5)} & {e.item_id for e in part.recommend(user, 5)})
-        for user in whole.user_ids
+        for user in place.users
     ]
     assert np.mean(found) > 4.9
     assert len(part.recommend(None, len(place.dataset.items.ids))) <= len(place.dataset.items.ids)
 
 
 def test_a_newcomers_history_counts_for_every_part(place: Any, served: str) -> None:
-    recommender = BundleRecommender.open(served, place.index)
-    user = recommender.busiest_user()
-    row = recommender.user_ids.index(user)
+    recommender = place.open(served)
+    user = place.people.example()
+    row = place.users.index(user)
     events = place.dataset.events
     own = slice(events.offsets[row], events.offsets[row + 1])
     bundle = recommender.bundle
@@ -121,7 +121,7 @@ def test_a_newcomers_history_counts_for_every_part(place: Any, served: str) -> N
 
 
 def test_taste_is_added_to_the_blend(place: Any, served: str) -> None:
-    recommender = BundleRecommender.open(served, place.index)
+    recommender = place.open(served)
     taste = np.zeros(len(place.dataset.items.ids))
     plain = recommender.recommend(None, K, taste=taste)
     assert [e.item_id for e in plain] == [e.item_id for e in recommender.recommend(None, K)]
@@ -131,7 +131,7 @@ def test_taste_is_added_to_the_blend(place: Any, served: str) -> None:
 
 def test_a_newcomer_is_served_what_is_judged_wherever_the_request_comes_from(place: Any) -> None:
     uri = publish_bundle(place, "taste", taste_weight=0.5)
-    recommender, bundle = BundleRecommender.open(uri, place.index), load_bundle(uri)
+    recommender, bundle = place.open(uri), load_bundle(uri)
     assert bundle.blend is not None and bundle.blend.taste is not None
     dataset, second = place.dataset, recommender.last_second() + 1
     users = everybody(dataset, second)
@@ -156,7 +156,7 @@ def test_a_newcomer_is_served_what_is_judged_wherever_the_request_comes_from(pla
 
 def test_a_newcomer_of_known_demographics_is_shown_what_people_alike_turn_to(place: Any) -> None:
     uri = publish_bundle(place, "taste-alone", taste_weight=1e6)
-    recommender = BundleRecommender.open(uri, place.index)
+    recommender = place.open(uri)
     first = {age: recommender.recommend(None, 5, {"age": age}) for age in ("18-24", "25-34")}
     assert {int(each.item_id[1:]) % 3 for each in first["18-24"]} == {0}
     assert {int(each.item_id[1:]) % 3 for each in first["25-34"]} == {1}
@@ -167,8 +167,8 @@ def test_a_newcomer_of_known_demographics_is_shown_what_people_alike_turn_to(pla
 
 def test_a_large_catalogue_is_ranked_whole_where_too_little_was_retrieved(place: Any) -> None:
     uri = publish_bundle(place, "scarce", full_max_items=10, n_retrieved=1)
-    recommender = BundleRecommender.open(uri, place.index)
+    recommender = place.open(uri)
     n_items = len(place.dataset.items.ids)
-    user = recommender.busiest_user()
+    user = place.people.example()
     whole = recommender.recommend(user, n_items)
-    assert len(whole) == len(BundleRecommender.open(publish_bundle(place, "all"), place.index).recommend(user, n_items))
+    assert len(whole) == len(place.open(publish_bundle(place, "all")).recommend(user, n_items))

@@ -10,7 +10,7 @@ from recsys.config import OnboardingConfig
 from recsys.errors import DataError
 from recsys.features import Dataset
 from recsys.scoring.taste import Taste, TastePrior
-from recsys.serving import BundleRecommender, NewcomerRecommender, Onboarding
+from recsys.serving import NewcomerRecommender, Onboarding
 from tests.serving.conftest import N_ITEMS, Place
 
 CONFIG = OnboardingConfig(n_pool=20, min_familiarity=0.0, n_hot=N_ITEMS)
@@ -190,7 +190,7 @@ def test_a_training_set_without_likes_is_refused(place: Place) -> None:
 
 
 def test_a_newcomer_is_served_at_once(place: Place) -> None:
-    newcomers = NewcomerRecommender(BundleRecommender.open(place.bundle, place.index), CONFIG)
+    newcomers = NewcomerRecommender(place.open(), CONFIG)
     told = [(newcomers.next_questions()[0].item_id, "like"), ("i005", "dislike"), ("i008", "unknown")]
     before, after = newcomers.recommend([], 10), newcomers.recommend(told, 38)  # type: ignore[arg-type]
     assert [each.rank for each in before] == list(range(1, 11))
@@ -204,7 +204,7 @@ def test_a_newcomer_is_served_at_once(place: Place) -> None:
 
 
 def test_every_answer_may_change_the_list(place: Place) -> None:
-    newcomers = NewcomerRecommender(BundleRecommender.open(place.bundle, place.index), CONFIG)
+    newcomers = NewcomerRecommender(place.open(), CONFIG)
     item = newcomers.next_questions()[0].item_id
     lists = {
         answer: tuple(each.item_id for each in newcomers.recommend([(item, answer)], 12))  # type: ignore[list-item]

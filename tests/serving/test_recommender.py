@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recsys.config import IndexConfig
 from recsys.errors import DataError, StorageError
-from recsys.features import StringColumn
+from recsys.features import Dataset, StringColumn
 from recsys.index import ExactIndex, export_index
 from recsys.registry import load_bundle
 from recsys.serving import BundleRecommender
@@ -29,7 +29,7 @@ class EmptyIndex:
 
 @pytest.fixture(scope="module")
 def recommender(place: Any) -> BundleRecommender:
-    return BundleRecommender.open(place.bundle, place.index)
+    return place.open()
 
 
 def _seen(place: Any, user: str) -> set[str]:
@@ -140,28 +140,25 @@ def _index(folder: Path, ids: StringColumn, vectors: NDArray[np.float32]) -> str
 def test_index_of_other_items_is_refused(place: Any, tmp_path: Path) -> None:
     index = _index(tmp_path, StringColumn.of(["x", "y"]), np.eye(2, 8, dtype=np.float32))
     with pytest.raises(StorageError, match="other items"):
-        BundleRecommender.open(place.bundle, index)
+        place.open(index=index)
 
 
 def test_index_of_another_run_with_the_same_items_is_refused(place: Any, tmp_path: Path) -> None:
     ids = place.dataset.items.ids
     index = _index(tmp_path, ids, np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32))
     with pytest.raises(StorageError, match="built from other vectors"):
-        BundleRecommender.open(place.bundle, index)
+        place.open(index=index)
 
 
 def test_what_is_held_to_explain_items_is_no_more_than_the_events(place: Any, recommender: BundleRecommender) -> None:
-    reasons = recommender._reasons
-    events = recommender.bundle.dataset.events
-    for (counts, totals), labels in zip(reasons._counts, events_by_label(recommender), strict=True):
+    told, events = recommender.bundle.label_counts, place.dataset.events
+    for counts, totals, labels in zip(told.by_label, told.totals, events_by_label(place.dataset), strict=True):
         np.testing.assert_array_equal(counts.toarray(), labels)
         np.testing.assert_array_equal(totals, labels.sum(axis=1))
         assert counts.nnz <= int(events.positive.sum())
-    assert reasons._vectors is recommender.bundle.towers.item_vectors
 
 
-def events_by_label(recommender: BundleRecommender) -> list[np.ndarray]:
-    dataset = recommender.bundle.dataset
+def events_by_label(dataset: Dataset) -> list[np.ndarray]:
     owner = np.repeat(np.arange(len(dataset.users.ids)), np.diff(dataset.events.offsets))[dataset.events.positive]
     tables = []
     for place, vocabulary in enumerate(dataset.spec.demographic_vocabs.values()):

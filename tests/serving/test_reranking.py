@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from recsys.config import RerankConfig
-from recsys.serving import BundleRecommender
 from recsys.serving.reranking import dpp, mmr, rerank, similarity_vectors
 from tests.serving.conftest import Place
 
@@ -135,9 +134,9 @@ def test_diversity_without_a_method_is_refused() -> None:
 
 @pytest.mark.parametrize("config", CHOICES, ids=str)
 def test_served_lists_follow_the_configuration(place: Place, config: RerankConfig) -> None:
-    plain = BundleRecommender.open(place.bundle, place.index)
-    other = BundleRecommender.open(place.bundle, place.index, config)
-    user = plain.user_ids[0]
+    plain = place.open()
+    other = place.open(settings=config)
+    user = place.users[0]
     full = {each.item_id: each.score for each in plain.recommend(user, 100)}
     listed = other.recommend(user, 6)
     assert [each.rank for each in listed] == [1, 2, 3, 4, 5, 6]
@@ -145,11 +144,11 @@ def test_served_lists_follow_the_configuration(place: Place, config: RerankConfi
     assert [each.item_id for each in listed] == [each.item_id for each in other.recommend(user, 6)]
     assert any(
         [a.item_id for a in other.recommend(one, 6)] != [a.item_id for a in plain.recommend(one, 6)]
-        for one in plain.user_ids
+        for one in place.users
     )
 
 
 def test_served_lists_are_untouched_by_default(place: Place) -> None:
-    plain = BundleRecommender.open(place.bundle, place.index)
-    off = BundleRecommender.open(place.bundle, place.index, RerankConfig())
-    assert plain.recommend(plain.user_ids[1], 10) == off.recommend(plain.user_ids[1], 10)
+    plain = place.open()
+    off = place.open(settings=RerankConfig())
+    assert plain.recommend(place.users[1], 10) == off.recommend(place.users[1], 10)
