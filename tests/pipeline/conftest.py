@@ -99,6 +99,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, no_server: None) -> World:
     staged = pipeline.ingest(config)
     validated = pipeline.validate(config, staged["partitions"])
     chosen = pipeline.select(config)
+    pipeline.fill_users(config, chosen["dataset"])
     features = pipeline.build_features(config, chosen["dataset"])
     trained = pipeline.train(config, features["features"], chosen["dataset"])
     evaluated = pipeline.evaluate(config, trained)

@@ -14,8 +14,9 @@ from recsys.config import Config
 from recsys.errors import DataError
 from recsys.registry import load_bundle
 from recsys.registry.versions import version_tags
-from recsys.serving import BundleRecommender, read_champion
+from recsys.serving import open_recommender, read_champion
 from recsys.storage import current, join, list_names, publish
+from recsys.users import open_users
 from tests.pipeline.conftest import Json, World, challenge
 
 pytestmark = pytest.mark.slow
@@ -76,7 +77,7 @@ def test_a_dry_run_tells_and_changes_nothing(root: tuple[Config, Callable[[Json]
     config, _ = root
     champion = read_champion(config.storage)
     assert champion is not None
-    withdraw(config, {load_bundle(champion.bundle).dataset.users.ids[0]})
+    withdraw(config, {load_bundle(champion.bundle).dataset.spec.user_vocab[0]})
     before = everything(config.storage)
     told = pipeline.gc(config, AS_OF)
     assert everything(config.storage) == before and not told["applied"]
@@ -94,16 +95,18 @@ def test_nothing_stored_holds_who_has_withdrawn_and_the_champion_serves_on(
     config, _ = root
     before = read_champion(config.storage)
     assert before is not None
-    recommender = BundleRecommender.open(before.bundle, before.index)
-    gone = recommender.busiest_user()
-    kept = next(str(user) for user in load_bundle(before.bundle).dataset.users.ids if user != gone)
+    recommender = open_recommender(config, before.bundle, before.index)
+    gone = recommender.people.example()
+    kept = next(user for user in open_users(config).users() if user != gone)
     lists = [each.item_id for each in recommender.recommend(kept, 10)]
+    assert gone is not None
     withdraw(config, {gone})
     pipeline.gc(config, AS_OF, apply=True)
     assert files_with(config.storage, gone) == []
     after = read_champion(config.storage)
     assert after is not None and after.digest != before.digest
-    again = BundleRecommender.open(after.bundle, after.index)
+    assert not open_users(config).holds(gone)
+    again = open_recommender(config, after.bundle, after.index)
     assert [each.item_id for each in again.recommend(kept, 10)] == lists
     record = pipeline.ledger(config)[-1]
     assert (record["kind"], record["replaced"], record["challenger"]) == ("redacted", before.digest, after.digest)
@@ -117,7 +120,8 @@ def test_a_rollback_goes_back_to_a_redacted_copy(root: tuple[Config, Callable[[J
     config, moved = root
     first = read_champion(config.storage)
     assert first is not None
-    gone = BundleRecommender.open(first.bundle, first.index).busiest_user()
+    gone = open_recommender(config, first.bundle, first.index).people.example()
+    assert gone is not None
     assert pipeline.promote(config, moved(second))["promoted"]
     withdraw(config, {gone})
     told = pipeline.gc(config, AS_OF, apply=True)
@@ -127,7 +131,7 @@ def test_a_rollback_goes_back_to_a_redacted_copy(root: tuple[Config, Callable[[J
     pipeline.rollback(config)
     back = read_champion(config.storage)
     assert back is not None and back.version == first.version
-    assert gone not in load_bundle(back.bundle).dataset.users.ids.tolist()
+    assert gone not in load_bundle(back.bundle).dataset.spec.user_vocab
     assert pipeline.gc(config, AS_OF)["findings"] == []
 
 
@@ -138,7 +142,9 @@ def test_events_past_retention_leave_what_serves(root: tuple[Config, Callable[[J
     champion = read_champion(config.storage)
     assert champion is not None
     since = datetime(2026, 1, 11, tzinfo=UTC).timestamp()
-    assert load_bundle(champion.bundle).dataset.events.timestamp.min() >= since
+    store = open_users(config)
+    states = store.get_many(list(store.users())).values()
+    assert min(meeting.timestamp for state in states for meeting in state.meetings) >= since * 1e6
     days = [current(join(config.storage, "snapshots", name)) for name in list_names(join(config.storage, "snapshots"))]
     assert min(pl.read_parquet(f"{uri}/interactions.parquet")["timestamp"].min() or datetime.max.replace(tzinfo=UTC)
                for uri in days).timestamp() >= since  # type: ignore[type-var]  # fmt: skip

@@ -21,7 +21,7 @@ from recsys.registry.runs import connect
 from recsys.registry.versions import version_with
 from recsys.scoring import read_blend
 from recsys.scoring.baselines import item_counts
-from recsys.serving import BundleRecommender, read_champion
+from recsys.serving import DatasetPeople, open_recommender, read_champion
 from recsys.storage import is_locked, local_path, read_manifest
 from tests.pipeline.conftest import Json, World, challenge
 
@@ -68,8 +68,8 @@ def test_the_first_champion_passed_every_gate_and_serves(world: World) -> None:
     champion = read_champion(world.config.storage)
     assert champion is not None
     assert (champion.version, champion.digest) == (world.registered["version"], world.registered["digest"])
-    recommender = BundleRecommender.open(champion.bundle, champion.index)
-    assert len(recommender.recommend(recommender.busiest_user(), 10)) == 10
+    recommender = open_recommender(world.config, champion.bundle, champion.index)
+    assert len(recommender.recommend(recommender.people.example(), 10)) == 10
     assert len(recommender.recommend(None, 10, demographics=recommender.example_demographics())) == 10
 
 
@@ -79,11 +79,12 @@ def test_the_champion_is_the_hybrid_that_was_judged_trained_again_on_all_days(wo
     bundle = load_bundle(world.registered["bundle"])
     assert bundle.blend is not None
     assert bundle.blend.blend == read_blend(Path(world.evaluated["evaluation"]))
-    assert set(bundle.dataset.events.split.tolist()) == {0}
+    refitted = open_features(world.refitted["features"])
+    assert set(refitted.events.split.tolist()) == {0}
     last_days = open_features(world.trained["features"]).events
-    assert bundle.dataset.events.timestamp.max() == last_days.timestamp[last_days.split == TEST].max()
+    assert bundle.last_second == last_days.timestamp[last_days.split == TEST].max()
     for name in {"popularity"} & set(bundle.blend.components):  # its evidence counts the last days too
-        expected = np.log1p(item_counts(bundle.dataset, TEST + 1))
+        expected = np.log1p(item_counts(refitted, TEST + 1))
         assert np.allclose(bundle.blend.components[name], expected, atol=1e-5)
     told, judged = (ExportedTowers.training(local_path(each["towers"])) for each in (world.refitted, world.trained))
     assert len(told["history"]) == judged["best_epoch"]
@@ -269,3 +270,13 @@ def test_a_warm_start_goes_on_from_the_champion_once(world: World) -> None:
     assert first["run_key"] == again["run_key"] != world.trained["run_key"]
     assert first["towers"] == again["towers"]
     assert ExportedTowers.training(local_path(first["towers"]))["warm_start"] is True
+
+
+def test_stored_users_get_the_lists_of_the_training_set(world: World) -> None:
+    """What is judged, from the arrays of a training set, is what is served, from the store of states."""
+    dataset = open_features(world.refitted["features"])
+    stored = open_recommender(world.config, world.registered["bundle"], world.registered["index"])
+    judged = open_recommender(world.config, world.registered["bundle"], world.registered["index"])
+    judged.people = DatasetPeople(dataset)
+    for user in dataset.users.ids.tolist():
+        assert stored.recommend(user, 10) == judged.recommend(user, 10)

@@ -12,7 +12,7 @@ from recsys import pipeline
 from recsys.config import Config
 from recsys.features import load_dataset
 from recsys.registry import busiest_users, held_out
-from recsys.serving import BundleRecommender, read_champion
+from recsys.serving import open_recommender, read_champion
 from recsys.storage import local_path, read_json
 from tests.pipeline.conftest import Tables
 
@@ -89,8 +89,9 @@ def test_a_champion_is_found_and_everything_says_that_time_was_unknown(untimed: 
     assert "**time was unknown**" in card and "nobody did more than counts" in card
 
     champion = read_champion(untimed.storage)
-    recommender = BundleRecommender.open(champion.bundle, champion.index)
-    for user in (recommender.busiest_user(), None):
+    pipeline.fill_users(untimed, built["dataset"])
+    recommender = open_recommender(untimed, champion.bundle, champion.index)
+    for user in (recommender.people.example(), None):
         long_after = recommender.recommend(user, 5, at=datetime(2026, 11, 27, 9, tzinfo=UTC))
         now = recommender.recommend(user, 5)
         assert [(each.item_id, each.score) for each in long_after] == [(each.item_id, each.score) for each in now]
