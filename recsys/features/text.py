@@ -5,17 +5,21 @@ has met yet is placed where its words put it (Gantner et al. 2010, attribute-to-
 truncated SVD (latent semantic analysis, Deerwester et al. 1990), which needs no events.
 """
 
+import re
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import mmh3
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
 from recsys.features.ridge import ridge_regression, rows_to_regress
 
+_WORD = re.compile(r"(?u)\b\w\w+\b")
 _N_HASHED = 2**15  # collisions stay rare for vocabularies of ten thousand words
 _FEWEST_TEXTS = 2  # a word of one text says nothing of others
 _SEED = 17
@@ -93,10 +97,22 @@ def _topics(weighted: csr_array, dim: int) -> Floats:
 
 
 def _counts(texts: Sequence[str]) -> csr_array:
-    from sklearn.feature_extraction.text import HashingVectorizer  # with pandas, which serving does without
+    """Return float32[n, 2^15]: 1 + log of how often each word stands in each text, by the hash of the word.
 
-    vectorizer = HashingVectorizer(n_features=_N_HASHED, norm=None, alternate_sign=False, dtype=np.float32)
-    counts = csr_array(vectorizer.transform(texts if len(texts) else [""])[: len(texts)])
+    Words are runs of two or more letters, digits or underscores in lower case, as scikit-learn's HashingVectorizer has
+    them; new items are encoded by the same code while serving, which does without it.
+    """
+    places: dict[str, int] = {}
+    columns, ends = array("q"), [0]
+    for text in texts:
+        for word in _WORD.findall(text.lower()):
+            place = places.get(word)
+            if place is None:
+                place = places[word] = abs(mmh3.hash(word)) % _N_HASHED
+            columns.append(place)
+        ends.append(len(columns))
+    counts = csr_array((np.ones(len(columns), np.float32), np.array(columns), ends), shape=(len(ends) - 1, _N_HASHED))
+    counts.sum_duplicates()
     counts.data = 1 + np.log(counts.data)  # a word's tenth mention says little more than its first
     return counts
 

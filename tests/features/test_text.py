@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from sklearn.feature_extraction.text import TfidfTransformer
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from recsys.features import TextModel
 from recsys.features.text import _counts
@@ -64,3 +66,13 @@ def test_texts_that_predict_nothing_are_taught_nothing() -> None:
     texts = [f"unique{number} shared{number % 2}" for number in range(40)]
     noise = np.random.default_rng(1).normal(size=(40, 2)).astype(np.float32)
     assert not TextModel.fit(texts, 4, noise).tastes.any()
+
+
+@given(texts=st.lists(st.text(max_size=60), max_size=6))
+@example(texts=["The red Red fox_1 a bc", "", "żółw ΣΊΣΥΦΟΣ 東京 ﬁn"])
+def test_words_are_counted_as_scikit_learn_counts_them(texts: list[str]) -> None:
+    vectorizer = HashingVectorizer(n_features=2**15, norm=None, alternate_sign=False, dtype=np.float32)
+    expected = vectorizer.transform([*texts, "one"]).toarray()[:-1]
+    found = _counts(texts)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found.toarray(), np.where(expected > 0, 1 + np.log(np.maximum(expected, 1)), 0))
