@@ -1,14 +1,16 @@
 """Figures for a run's page in MLflow. Each function returns a new Figure and touches no global state."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from recsys.evaluation.report import EvaluationReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _INK, _GRID, _QUIET = "#1f2933", "#d9dee4", "#9aa5b1"
 _COLOURS = ("#0f62fe", "#da1e28", "#198038", "#8a3ffc", "#b28600", "#007d79", "#ee538b", "#6f6f6f")
@@ -23,7 +25,7 @@ _LABELS = {
 _BLOCK = 65_536  # vectors taken as float64 at a time
 
 
-def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
+def learning_curve(history: Sequence[Mapping[str, float]]) -> "Figure":
     """Plot training loss and each validation metric by epoch; the best epoch of the last metric is marked."""
     names = [name for name in (history[0] if history else {}) if name not in ("epoch", "seconds", "learning_rate")]
     losses = [name for name in names if "loss" in name]
@@ -51,7 +53,7 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
-def metrics_against_baselines(report: EvaluationReport) -> Figure:
+def metrics_against_baselines(report: EvaluationReport) -> "Figure":
     """Plot the model beside each baseline at the main k; the main metric carries 95 % bootstrap intervals."""
     k = report.main_metric.rsplit("_", 1)[1]
     names = [f"{metric}_at_{k}" for metric in ("ndcg", "recall", "mrr", "hit_rate")]
@@ -74,7 +76,7 @@ def metrics_against_baselines(report: EvaluationReport) -> Figure:
     return figure
 
 
-def recall_by_popularity_decile(report: EvaluationReport) -> Figure:
+def recall_by_popularity_decile(report: EvaluationReport) -> "Figure":
     """Plot each recommender's recall for relevant items of each popularity decile, rarest first."""
     figure, (axes,) = _figure(1, 1, (9, 4.5))
     places = np.arange(1, len(report.decile_counts) + 1)
@@ -100,7 +102,7 @@ def recall_by_popularity_decile(report: EvaluationReport) -> Figure:
 
 def embedding_projection(
     item_vectors: NDArray[np.float32], categories: Sequence[str], max_points: int = 5000
-) -> Figure:
+) -> "Figure":
     """Plot item vectors [n_items, d] on their first two principal components, coloured by first category.
 
     The seven most frequent categories have a colour of their own; the rest share one. Points beyond `max_points` are
@@ -151,14 +153,17 @@ def _principal(vectors: NDArray[np.floating], chosen: NDArray[np.int64]) -> tupl
     return points, shares.tolist()
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+def _figure(rows: int, columns: int, size: tuple[float, float]) -> "tuple[Figure, list[Axes]]":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, as what serves imports this room too
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.ravel())
 
 
-def _style(axes: Axes, title: str, x: str, y: str) -> None:
+def _style(axes: "Axes", title: str, x: str, y: str) -> None:
     axes.set_title(title, loc="left", fontsize=12, color=_INK, fontweight="bold")
     axes.set_xlabel(x, color=_INK)
     axes.set_ylabel(y, color=_INK)

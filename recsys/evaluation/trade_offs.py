@@ -1,15 +1,18 @@
 """Figures of curves: cold start by number of events, and what a re-ranking costs."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from recsys.evaluation.coldstart import Point
 from recsys.evaluation.plots import _COLOURS, _INK, _colour, _figure, _label, _style
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def coldstart_curves(points: Sequence[Point], metric: str = "ndcg_at_10") -> Figure:
+
+def coldstart_curves(points: Sequence[Point], metric: str = "ndcg_at_10") -> "Figure":
     """Plot each model's mean by number of told events, one panel per window, with 95 % bands."""
     windows = list(dict.fromkeys(point.window for point in points))
     figure, panels = _figure(1, len(windows), (6 * len(windows), 4.5))
@@ -33,7 +36,7 @@ def coldstart_curves(points: Sequence[Point], metric: str = "ndcg_at_10") -> Fig
 
 def accuracy_against(
     rows: Sequence[Mapping[str, float | str]], beyond: Sequence[str], accuracy: str = "ndcg"
-) -> Figure:
+) -> "Figure":
     """Plot accuracy against each measure in `beyond`; rows of one `method` are joined in order of `strength`."""
     figure, panels = _figure(1, len(beyond), (4.2 * len(beyond), 4.2))
     for axes, measure in zip(panels, beyond, strict=True):
