@@ -100,10 +100,6 @@ class FeaturesConfig(Frozen):
     fit_days: int | Literal["auto"] = Field(
         default=0, description="last days that are learned from; 0: all; auto: what validation asks for"
     )
-    learn_former: bool = Field(
-        default=True,
-        description="what came before fit_days still says which items go together, as what other people did",
-    )
     holdout_seed: int = Field(default=23, description="draws validation and test where events have no times")
     max_user_events: int = Field(
         default=0,

@@ -9,14 +9,12 @@ from recsys.features.dataset import Dataset, EventArrays, ItemArrays, UserArrays
 from recsys.features.encode import encode_items, encode_users
 from recsys.features.events import positive
 from recsys.features.followers import followers
-from recsys.features.former import persons
 from recsys.features.heldout import Heldout, Requested, heldout, histories_of, requested
 from recsys.features.histories import HistoryBatch, context_of, histories
 from recsys.features.kernel import content_kernel, predicted_by_content
 from recsys.features.protocols import GIVEN
 from recsys.features.redact import (
     REMOVED,
-    of_present,
     redact_features,
     redacted,
     without_events_before,
@@ -65,8 +63,6 @@ __all__ = [
     "inverse_power",
     "load_dataset",
     "load_spec",
-    "of_present",
-    "persons",
     "positive",
     "predicted_by_content",
     "redact_features",

@@ -19,7 +19,6 @@ from recsys.features.encode import encode_items, encode_users
 from recsys.features.events import (
     POSITIVE,
     USED,
-    USER_ROW,
     by_meeting,
     counted_since,
     evidence,
@@ -27,7 +26,6 @@ from recsys.features.events import (
     in_time,
     strongest,
 )
-from recsys.features.former import former_events, is_former, with_former
 from recsys.features.holdout import random_holdout
 from recsys.features.spec import FeatureSpec, encode
 from recsys.features.split import SPLIT, TEST, TRAIN, VALIDATION, after_last, check_split, cutoffs_of, with_split
@@ -115,14 +113,13 @@ def frames_to_dataset(
     n_read, n_weighed = len(interactions), len(weighed)
     del interactions  # with its texts the largest of all
     since = first_learned(weighed, config)
-    before = former_events(weighed, since) if since is not None and config.learn_former else weighed.clear()
     weighed = counted_since(weighed, since)
-    users = with_former(complete(users, PRIVATE_USERS, USER_ID, weighed[USER_ID]), before)
+    users = complete(users, PRIVATE_USERS, USER_ID, weighed[USER_ID])
     items = complete(items, ITEMS, ITEM_ID, weighed[ITEM_ID])
-    weighed = with_rows(pl.concat([weighed, before]), users, items)
+    weighed = with_rows(weighed, users, items)
     meetings: pl.DataFrame = by_meeting(weighed)
-    del weighed, before
-    chosen = cutoffs or (after_last(meetings) if whole else cutoffs_of(_present(meetings, users), config))
+    del weighed
+    chosen = cutoffs or (after_last(meetings) if whole else cutoffs_of(strongest(meetings).filter(POSITIVE), config))
     if timed or whole:
         events = _per_split(meetings, chosen)
     else:
@@ -161,13 +158,6 @@ def reindex(dataset: Dataset, spec: FeatureSpec, text_model: TextModel) -> Datas
         events = replace(events, positive=np.asarray(events.positive) & (np.asarray(events.timestamp) >= since))
     users = encode_users(spec, dataset.users_frame)
     return replace(dataset, spec=spec, text_model=text_model, items=items, users=users, events=events)
-
-
-def _present(meetings: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
-    """Return the positive meetings of people as they are."""
-    former = is_former(users[USER_ID]).arg_true()
-    found: pl.DataFrame = strongest(meetings)
-    return found.filter(pl.col(POSITIVE) & ~pl.col(USER_ROW).is_in(former.implode()))
 
 
 def _per_split(meetings: pl.DataFrame, cutoffs: tuple[datetime, datetime]) -> pl.DataFrame:

@@ -10,7 +10,6 @@ from recsys.config import FeaturesConfig
 from recsys.features.dataset import category_names
 from recsys.features.encode import raw_numeric, texts
 from recsys.features.events import ITEM_ROW, USER_ROW
-from recsys.features.former import FORMER
 from recsys.features.spec import FeatureSpec
 from recsys.features.tastes import taste_vectors
 from recsys.features.text import TextModel
@@ -37,11 +36,7 @@ def fit_spec(
     raw = raw_numeric(known_items, as_of)
     return FeatureSpec(
         item_vocab=_frequent(train[ITEM_ROW], items[ITEM_ID], config.min_item_events),
-        user_vocab=[
-            user
-            for user in _frequent(train[USER_ROW], users[USER_ID], config.min_user_events)
-            if not user.startswith(FORMER)
-        ],
+        user_vocab=_frequent(train[USER_ROW], users[USER_ID], config.min_user_events),
         category_vocab=_distinct(category_names(known_items).explode()),
         creator_vocab=_distinct(known_items[CREATOR]),
         language_vocab=_distinct(known_items[LANGUAGE]),

@@ -9,7 +9,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.features.dataset import Dataset, EventArrays, UserArrays
-from recsys.features.former import is_former, persons
 from recsys.storage import local_path, publish, verify
 
 REMOVED: Final = "removed-"
@@ -22,17 +21,11 @@ def without_users(dataset: Dataset, ids: Collection[str]) -> Dataset:
     Their ids in the vocabulary become placeholders: towers trained on it still find everybody else.
     """
     chosen = set(ids)
-    kept = ~persons(dataset.users.ids.to_series()).is_in(sorted(chosen)).to_numpy()
+    kept = ~dataset.users.ids.to_series().is_in(sorted(chosen)).to_numpy()
     vocabulary = [
         f"{REMOVED}{place}" if user in chosen else user for place, user in enumerate(dataset.spec.user_vocab, 1)
     ]
     return _of_users(replace(dataset, spec=dataset.spec.model_copy(update={"user_vocab": vocabulary})), kept)
-
-
-def of_present(dataset: Dataset) -> Dataset:
-    """Return a dataset of people as they are, without those who stand for them as they were before a shift."""
-    former = is_former(dataset.users.ids.to_series()).to_numpy()
-    return _of_users(dataset, ~former) if former.any() else dataset
 
 
 def without_people(dataset: Dataset) -> Dataset:

@@ -110,10 +110,10 @@ def _redacted_training_sets(config: Config, plan: Plan) -> dict[str, str]:
 
 
 def _withheld(uri: str, limits: "Limits") -> set[str]:
-    from recsys.features import load_dataset, persons
+    from recsys.features import load_dataset
 
     dataset = load_dataset(uri)
-    return limits.withheld([*persons(dataset.users.ids.to_series()).to_list(), *dataset.spec.user_vocab])
+    return limits.withheld([*dataset.users.ids.tolist(), *dataset.spec.user_vocab])
 
 
 def _logged(config: Config, plan: Plan) -> list[Json]:

@@ -59,12 +59,12 @@ def _of_training_set(uri: str, limits: "Limits") -> Held:
     import numpy as np
     import polars as pl
 
-    from recsys.features import REMOVED, FeatureSpec, persons
+    from recsys.features import REMOVED, FeatureSpec
 
     folder = local_path(uri)
     try:
         spec = FeatureSpec.load(folder)
-        users = set(persons(pl.read_parquet(folder / "users.parquet", columns=["user_id"])["user_id"]).to_list())
+        users = set(pl.read_parquet(folder / "users.parquet", columns=["user_id"])["user_id"].to_list())
         times = np.load(folder / "event_timestamp.npy", mmap_mode="r")
     except (OSError, ValueError, pl.exceptions.PolarsError):
         return Held(damaged=True)

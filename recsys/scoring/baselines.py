@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from recsys.features import TRAIN, Dataset, Heldout, of_present
+from recsys.features import TRAIN, Dataset, Heldout
 from recsys.scoring.links import links
 from recsys.scoring.recommender import ScoredRecommender, Scorer, recommendable_items, split_interval
 from recsys.scoring.topk import Scores
@@ -90,7 +90,6 @@ class ItemKnn(LinearRecommender):
 
 def item_counts(dataset: Dataset, split: int, since: int | None = None) -> NDArray[np.int64]:
     """Return int64[n_items]: positive events before `split`, from the second `since` on when it is given."""
-    dataset = of_present(dataset)
     events = dataset.events
     chosen = fitted_on(dataset, split)
     if since is not None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys.errors import StorageError
-from recsys.features import Dataset, of_present
+from recsys.features import Dataset
 
 Counts = NDArray[np.int64]
 
@@ -28,15 +28,14 @@ class LabelCounts:
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
-        """Count the events of people as they are."""
-        present = of_present(dataset)
-        events, users, n_items = present.events, present.users, len(present.items.ids)
+        """Count the positive events of a training set."""
+        events, users, n_items = dataset.events, dataset.users, len(dataset.items.ids)
         positive = np.asarray(events.positive)
         owner = np.repeat(np.arange(len(users.ids)), np.diff(events.offsets))[positive]
         items = np.asarray(events.item)[positive]
         by_label: list[csr_array] = []
         totals: list[Counts] = []
-        for place, vocabulary in enumerate(present.spec.demographic_vocabs.values()):
+        for place, vocabulary in enumerate(dataset.spec.demographic_vocabs.values()):
             labels = np.asarray(users.demographics)[owner, place]
             shape = (len(vocabulary) + 1, n_items)
             by_label.append(csr_array((np.ones(len(items), np.int32), (labels, items)), shape=shape))

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array, hstack
 
 from recsys.config import OnboardingConfig
 from recsys.errors import DataError, StorageError
-from recsys.features import TEST, TRAIN, Dataset, EventArrays, of_present
+from recsys.features import TEST, TRAIN, Dataset, EventArrays
 from recsys.schema import EVENT_KINDS
 
 Answer = Literal["like", "dislike", "unknown"]
@@ -78,7 +78,6 @@ class TastePrior:
     @classmethod
     def fit(cls, dataset: Dataset, config: OnboardingConfig, split: int = TEST + 1) -> Self:
         """Learn from every user's events of the splits before `split`; raise DataError when nobody liked anything."""
-        dataset = of_present(dataset)  # what people liked before a shift is not what a newcomer may like
         likes, dislikes = _indicators(dataset, True, split), _indicators(dataset, False, split)
         dislikes = csr_array(dislikes - dislikes.multiply(likes))  # who likes it in the end likes it
         known, popular = (np.asarray(matrix.sum(axis=0)).ravel() for matrix in (likes + dislikes, likes))

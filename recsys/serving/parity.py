@@ -14,7 +14,7 @@ import numpy as np
 
 from recsys.errors import StorageError
 from recsys.evaluation import ListSample
-from recsys.features import TEST, Dataset, load_dataset, of_present
+from recsys.features import TEST, Dataset, load_dataset
 from recsys.index import ExactIndex
 from recsys.model import ExportedTowers
 from recsys.registry import Bundle
@@ -75,7 +75,7 @@ def _within(one: Ranked, other: Ranked, tolerance: float) -> bool:
 
 def sample_lists(recommender: BundleRecommender, dataset: Dataset) -> list[Ranked]:
     """Return the lists of evenly chosen users of a training set and of a newcomer."""
-    users = of_present(dataset).users.ids.tolist()
+    users = dataset.users.ids.tolist()
     chosen: list[str | None] = [*users[:: max(1, len(users) // _N_USERS)][:_N_USERS], None]
     return [_ranked(recommender, user, _K) for user in chosen]
 
