@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import recsys.model._tensorflow
 from recsys.config import Config
 from recsys.errors import StorageError, TrainingError
 from recsys.features import Dataset, heldout
@@ -87,6 +88,12 @@ def test_query_vectors_do_not_depend_on_the_batch_size(
     arguments = (held.user_rows, held.history_end, held.query_time, held.device)
     whole = towers.query_vectors(world, towers.history_vectors, *arguments)
     assert np.allclose(whole, towers.query_vectors(world, towers.history_vectors, *arguments, batch=7), atol=1e-4)
+
+
+def test_no_sum_depends_on_which_thread_comes_first() -> None:
+    from tensorflow.python.framework import config as framework
+
+    assert recsys.model._tensorflow.tf and framework.is_op_determinism_enabled()
 
 
 def test_same_seed_gives_the_same_vectors(config: Config, make: Callable[..., Dataset], tmp_path: Path) -> None:
