@@ -3,10 +3,11 @@
 from recsys.config.data import FeaturesConfig, PrivacyConfig, ValidationConfig
 from recsys.config.deployment import Config, load_config
 from recsys.config.evaluation import BacktestConfig, BlendConfig, EvaluationConfig, Protocol
+from recsys.config.eventlog import EventLogConfig
 from recsys.config.loop import MonitoringConfig, PromotionConfig
 from recsys.config.model import ModelConfig, TuningConfig
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
-from recsys.config.sources import DemoSource, FilesSource, MovieLensSource, Source, SqlSource, TableMapping
+from recsys.config.sources import DemoSource, FilesSource, LogSource, MovieLensSource, Source, SqlSource, TableMapping
 
 __all__ = [
     "BacktestConfig",
@@ -14,9 +15,11 @@ __all__ = [
     "Config",
     "DemoSource",
     "EvaluationConfig",
+    "EventLogConfig",
     "FeaturesConfig",
     "FilesSource",
     "IndexConfig",
+    "LogSource",
     "ModelConfig",
     "MonitoringConfig",
     "MovieLensSource",
