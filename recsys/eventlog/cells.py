@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from recsys.errors import DataError
-from recsys.eventlog.rows import Cell, Event, Item, RowT, User
+from recsys.eventlog.rows import Cell, Event, Item, RowT, RowType, User
 from recsys.schema import EVENT_KINDS
 
 MAX_ID: Final = 256  # characters
@@ -150,12 +150,12 @@ _NAMES: Final[dict[type, str]] = {Event: "event", User: "user", Item: "item"}
 _TYPES: Final[dict[_Check, str]] = {_number: "DOUBLE PRECISION", _whole: "BIGINT", _flag: "BIGINT", utc_time: "BIGINT"}
 
 
-def columns_of(kind: type[RowT]) -> tuple[str, ...]:
+def columns_of(kind: RowType) -> tuple[str, ...]:
     """Return the columns of a kind of row, in their order."""
     return tuple(_CHECKS[kind])
 
 
-def declarations(kind: type[RowT]) -> str:
+def declarations(kind: RowType) -> str:
     """Return the SQL that declares the columns of a kind of row."""
     return ", ".join(
         f"{name} {_TYPES.get(check, 'TEXT')}{' NOT NULL' if required else ''}"

@@ -24,6 +24,16 @@ _SETTINGS: Final = (
     # What a server sets beyond `on`, such as waiting for replicas, stays.
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
 )
+_REFUSED: Final = {  # what a server answers to a connection it refuses, which has no code
+    'FATAL:  database "': "its database does not exist; create it, or check the URL",
+    'FATAL:  role "': "its server does not know the user; check the URL",
+    "authentication failed": "its server refuses the user or the password; check the URL",
+    "no pg_hba.conf entry": "its server lets this machine or user not in; check pg_hba.conf and the URL",
+}
+_AWAY: Final = (
+    "its server cannot be reached or went away; check the URL and the server, then try again: what was stored already "
+    "counts once"
+)
 _NAME: Final = "recsys event log"
 
 
@@ -49,10 +59,11 @@ class PostgresqlDatabase:
         try:
             given = psycopg.conninfo.conninfo_to_dict(url)
         except psycopg.Error:
-            raise ConfigError(
-                "the event log's URL cannot be read; write postgresql://user@host:5432/database"
-            ) from None
-        self._limits = {name: value for name, value in _LIMITS.items() if name not in given}
+            told = "the event log's URL cannot be read; write postgresql://user@host:5432/database"
+            raise ConfigError(told) from None
+        self._address = psycopg.conninfo.make_conninfo(
+            url, **{name: value for name, value in _LIMITS.items() if name not in given}
+        )
         self._connection: psycopg.Connection[Any] | None = None  # Any: tuples of cells
         self._process = 0
         self._turn = threading.RLock()
@@ -143,25 +154,15 @@ class PostgresqlDatabase:
 
     def _why(self, error: Exception) -> str:
         errors = self._psycopg.errors
-        words: dict[tuple[type[Exception], ...], str] = {
-            (errors.DiskFull,): "its disk is full; free space, then try again",
-            (errors.LockNotAvailable, errors.QueryCanceled): (
-                "another process has held it for too long; try again, and look for a process that hangs"
-            ),
-            (errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege): (
-                "it cannot be written; give its user the right to create a schema and tables, on a primary server"
-            ),
-            (errors.InvalidPassword, errors.InvalidAuthorizationSpecification): (
-                "its server refuses the user or the password; check the URL"
-            ),
-            (errors.InvalidCatalogName,): "its database does not exist; create it, or check the URL",
-            (self._psycopg.OperationalError,): (
-                "its server cannot be reached or went away; check the URL and the server, then try again: what was "
-                "stored already counts once"
-            ),
-        }
-        told = (text for kinds, text in words.items() if isinstance(error, kinds))
-        return next(told, f"it failed ({type(error).__name__}); look into the server's own log")
+        if isinstance(error, errors.LockNotAvailable | errors.QueryCanceled):
+            return "another process has held it for too long; try again, and look for a process that hangs"
+        if isinstance(error, errors.ReadOnlySqlTransaction | errors.InsufficientPrivilege):
+            return "it cannot be written; give its user the right to create a schema and tables, on a primary server"
+        if isinstance(error, errors.DiskFull):
+            return "its disk is full; free space, then try again"
+        if isinstance(error, self._psycopg.OperationalError):
+            return next((words for part, words in _REFUSED.items() if part in str(error)), _AWAY)
+        return f"it failed ({type(error).__name__}); look into the server's own log"
 
 
 class _Marked:

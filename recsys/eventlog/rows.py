@@ -67,6 +67,7 @@ class Item:
 
 
 RowT = TypeVar("RowT", Event, User, Item)
+RowType = type[Event] | type[User] | type[Item]
 Cell = str | int | float | None  # what the databases hold; times are microseconds since 1970 in UTC
 Columns = Mapping[str, Sequence[Cell]]  # column -> one cell per row
 

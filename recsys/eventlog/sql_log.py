@@ -9,7 +9,7 @@ from typing import Any, Final
 from recsys.errors import StorageError
 from recsys.eventlog.cells import DAY_US, checked_id, columns_of, declarations, decode, encode, moment_of, utc_time
 from recsys.eventlog.database import Cursor, Database
-from recsys.eventlog.rows import Appended, Cell, Columns, Event, Item, Logged, RowT, User
+from recsys.eventlog.rows import Appended, Cell, Columns, Event, Item, Logged, RowT, RowType, User
 
 _FORMAT: Final = 1  # of the tables
 _IDS: Final = 500  # ids a statement asks for at once
@@ -70,7 +70,7 @@ class SqlLog:
         return self._put(Item, [encode(Item, [Item(item_id=one)])[0] for one in ids], at, deletes=True)
 
     def _put(
-        self, kind: type[RowT], rows: list[tuple[Cell, ...]], at: datetime | None, *, deletes: bool = False
+        self, kind: RowType, rows: list[tuple[Cell, ...]], at: datetime | None, *, deletes: bool = False
     ) -> Appended:
         """Store rows whose first cell is their id and whose last one says whether they are deleted."""
         arrived_us = self._arrival_time(at)
@@ -216,10 +216,13 @@ class SqlLog:
         moment = at if at is not None or self._clock is None else self._clock().astimezone(UTC)
         if moment is None:
             raise ValueError("at, the time of arrival, must be passed to an event log that was opened without a clock")
-        return utc_time(moment)
+        try:
+            return utc_time(moment)
+        except ValueError as error:
+            raise ValueError(f"at must be {error}") from None
 
 
-def _insert(cursor: Cursor, kind: type[RowT], last: int, arrived_us: int, rows: Sequence[tuple[Cell, ...]]) -> None:
+def _insert(cursor: Cursor, kind: RowType, last: int, arrived_us: int, rows: Sequence[tuple[Cell, ...]]) -> None:
     """Append rows under the numbers after `last`; events also get the day of their timestamp."""
     if not rows:
         return
@@ -233,7 +236,7 @@ def _insert(cursor: Cursor, kind: type[RowT], last: int, arrived_us: int, rows: 
     cursor.execute("UPDATE log SET last = ?", (last + len(rows),))
 
 
-def _newest(cursor: Cursor, kind: type[RowT], ids: Sequence[Cell]) -> dict[Cell, tuple[Cell, ...]]:
+def _newest(cursor: Cursor, kind: RowType, ids: Sequence[Cell]) -> dict[Cell, tuple[Cell, ...]]:
     """Return id -> cells of the latest row, for the ids that have one."""
     columns, table = columns_of(kind), _TABLES[kind]
     key = columns[0]
