@@ -7,7 +7,17 @@ from recsys.config.eventlog import EventLogConfig
 from recsys.config.loop import MonitoringConfig, PromotionConfig
 from recsys.config.model import ModelConfig, TuningConfig
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
-from recsys.config.sources import DemoSource, FilesSource, LogSource, MovieLensSource, Source, SqlSource, TableMapping
+from recsys.config.sources import (
+    DemoSource,
+    FilesBeside,
+    FilesSource,
+    LogSource,
+    MovieLensSource,
+    Source,
+    SqlBeside,
+    SqlSource,
+    TableMapping,
+)
 
 __all__ = [
     "BacktestConfig",
@@ -17,6 +27,7 @@ __all__ = [
     "EvaluationConfig",
     "EventLogConfig",
     "FeaturesConfig",
+    "FilesBeside",
     "FilesSource",
     "IndexConfig",
     "LogSource",
@@ -29,6 +40,7 @@ __all__ = [
     "Protocol",
     "RerankConfig",
     "Source",
+    "SqlBeside",
     "SqlSource",
     "TableMapping",
     "TuningConfig",

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from recsys.config import Config
+from recsys.data.arrivals import ingest_arrivals, note_published
 from recsys.data.consent import agrees_to_analytics, events_for_analytics
 from recsys.data.consented import read_consented, read_ids
 from recsys.data.event_words import unknown_words
@@ -15,21 +16,24 @@ from recsys.data.identifiers import strangers
 from recsys.data.ingest import PrivacyDoor, ingest_partition, ingest_range
 from recsys.data.privacy import PseudonymKey, load_key, pseudonymise
 from recsys.data.snapshots import DatasetRef, is_timed, read_by, read_table, select_snapshots
-from recsys.data.sources import Source, draft, name_of, open_source
+from recsys.data.sources import LogReader, Source, draft, name_of, open_source
 
 __all__ = [
     "DatasetRef",
+    "LogReader",
     "PrivacyDoor",
     "PseudonymKey",
     "Source",
     "agrees_to_analytics",
     "draft",
     "events_for_analytics",
+    "ingest_arrivals",
     "ingest_partition",
     "ingest_range",
     "is_timed",
     "load_key",
     "name_of",
+    "note_published",
     "open_source",
     "pseudonymise",
     "read_by",

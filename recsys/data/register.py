@@ -48,6 +48,12 @@ def newest_consent(storage: str) -> str | None:
     return current(join(base, max(ends))) if ends else None
 
 
+def newest_end(storage: str) -> datetime | None:
+    """Return the end of the newest consent, None before the first."""
+    consent = newest_consent(storage)
+    return datetime.fromisoformat(str(read_manifest(consent).info["end"])) if consent else None
+
+
 def allowed_users(consent: str) -> pl.DataFrame | None:
     """Return the pseudonyms that may be read, one column `user_id`; None when nobody is withheld.
 
