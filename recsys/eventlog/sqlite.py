@@ -54,7 +54,7 @@ class SqliteDatabase:
         """Write the whole file anew and cut the write-ahead log, which still holds the old pages.
 
         `secure_delete` alone is not enough: where SQLite has moved a row to another page, its old copy may stay in the
-        page's unused part. Writers wait meanwhile; it takes about 4 s and as much free disk per GB of log.
+        page's unused part. Writers wait meanwhile: it takes 10 to 20 s per GB of log, and as much free disk.
         """
         with self._turn, _in_clear_words():
             self._connected().execute("VACUUM")
