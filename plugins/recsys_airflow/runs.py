@@ -59,7 +59,8 @@ def window(config: "Config") -> tuple[str | None, str | None]:
     """Return the days `[start, end)` to load: the run's params, else the whole days of its data interval.
 
     A run without a data interval (triggered through the API without a logical date), and any run of a source with a
-    single partition, reads everything the source has.
+    single partition, reads everything the source has. Of an event log a scheduled run reads all days before the
+    interval's end for which rows arrived, as some come late.
     """
     context = get_current_context()
     params = context["params"]
@@ -68,7 +69,7 @@ def window(config: "Config") -> tuple[str | None, str | None]:
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     if config.partition == "all" or start is None or end is None:
         return None, None
-    return _day(start), _day(end)
+    return None if config.source.kind == "log" else _day(start), _day(end)
 
 
 def as_of() -> str | None:

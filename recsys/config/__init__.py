@@ -3,10 +3,21 @@
 from recsys.config.data import FeaturesConfig, PrivacyConfig, ValidationConfig
 from recsys.config.deployment import Config, load_config
 from recsys.config.evaluation import BacktestConfig, BlendConfig, EvaluationConfig, Protocol
+from recsys.config.eventlog import EventLogConfig
 from recsys.config.loop import MonitoringConfig, PromotionConfig
 from recsys.config.model import ModelConfig, TuningConfig
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
-from recsys.config.sources import DemoSource, FilesSource, MovieLensSource, Source, SqlSource, TableMapping
+from recsys.config.sources import (
+    DemoSource,
+    FilesBeside,
+    FilesSource,
+    LogSource,
+    MovieLensSource,
+    Source,
+    SqlBeside,
+    SqlSource,
+    TableMapping,
+)
 from recsys.config.users import UsersConfig, check_store
 
 __all__ = [
@@ -15,9 +26,12 @@ __all__ = [
     "Config",
     "DemoSource",
     "EvaluationConfig",
+    "EventLogConfig",
     "FeaturesConfig",
+    "FilesBeside",
     "FilesSource",
     "IndexConfig",
+    "LogSource",
     "ModelConfig",
     "MonitoringConfig",
     "MovieLensSource",
@@ -27,6 +41,7 @@ __all__ = [
     "Protocol",
     "RerankConfig",
     "Source",
+    "SqlBeside",
     "SqlSource",
     "TableMapping",
     "TuningConfig",

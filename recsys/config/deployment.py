@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from recsys.config.data import FeaturesConfig, PrivacyConfig, ValidationConfig
 from recsys.config.evaluation import BacktestConfig, BlendConfig, EvaluationConfig
+from recsys.config.eventlog import EventLogConfig
 from recsys.config.frozen import Frozen
 from recsys.config.loop import MonitoringConfig, PromotionConfig
 from recsys.config.model import ModelConfig, TuningConfig, space_problem
@@ -34,6 +35,7 @@ class Config(Frozen):
     storage: str = "state/data"
     partition: Literal["day", "all"] = "day"
     source: Source = DemoSource()
+    eventlog: EventLogConfig = EventLogConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     validation: ValidationConfig = ValidationConfig()
     features: FeaturesConfig = FeaturesConfig()

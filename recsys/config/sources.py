@@ -182,7 +182,29 @@ class SqlSource(_Tables):
     batch_rows: int = Field(default=100_000, ge=1)
 
 
-Source = Annotated[DemoSource | MovieLensSource | FilesSource | SqlSource, Field(discriminator="kind")]
+class FilesBeside(FilesSource):
+    """Files that give users and items to a log of events; interactions may be left out."""
+
+    interactions: TableMapping = TableMapping()
+
+
+class SqlBeside(SqlSource):
+    """A database that gives users and items to a log of events; interactions may be left out."""
+
+    interactions: TableMapping = TableMapping()
+
+
+Beside = Annotated[DemoSource | MovieLensSource | FilesBeside | SqlBeside, Field(discriminator="kind")]
+
+
+class LogSource(Frozen):
+    """The event log: interactions, and the users and items written to it, which replace those of a source `beside`."""
+
+    kind: Literal["log"] = "log"
+    beside: Beside | None = Field(default=None, description="a source whose users and items are read too")
+
+
+Source = Annotated[DemoSource | MovieLensSource | FilesSource | SqlSource | LogSource, Field(discriminator="kind")]
 
 
 def _holds_a_date(pattern: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from recsys.config import Config
+from recsys.data.arrivals import ingest_arrivals, note_published
 from recsys.data.consent import agrees_to_analytics, events_for_analytics
 from recsys.data.consented import read_consented, read_ids
 from recsys.data.event_words import unknown_words
@@ -16,10 +17,11 @@ from recsys.data.ingest import PrivacyDoor, ingest_partition, ingest_range
 from recsys.data.privacy import PseudonymKey, load_key, pseudonymise
 from recsys.data.register import consent_end
 from recsys.data.snapshots import DatasetRef, end_of, is_timed, read_by, read_table, read_withheld, select_snapshots
-from recsys.data.sources import Source, draft, name_of, open_source
+from recsys.data.sources import LogReader, Source, draft, name_of, open_source
 
 __all__ = [
     "DatasetRef",
+    "LogReader",
     "PrivacyDoor",
     "PseudonymKey",
     "Source",
@@ -28,11 +30,13 @@ __all__ = [
     "draft",
     "end_of",
     "events_for_analytics",
+    "ingest_arrivals",
     "ingest_partition",
     "ingest_range",
     "is_timed",
     "load_key",
     "name_of",
+    "note_published",
     "open_source",
     "pseudonymise",
     "read_by",

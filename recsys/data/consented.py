@@ -25,7 +25,7 @@ from recsys.data.ingest import PrivacyDoor
 from recsys.data.privacy import coarsen_users
 from recsys.data.sources import open_source
 from recsys.data.sources.casting import cast, unreadable
-from recsys.data.tables import EVENT_RULES, UNREADABLE, to_contract
+from recsys.data.tables import CHANGED_AT, EVENT_RULES, UNREADABLE, to_contract
 from recsys.data.unreadable import count_lost
 from recsys.errors import DataError, SourceError
 from recsys.schema import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
@@ -63,7 +63,7 @@ def read_consented(config: Config) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataF
     _refuse_incomplete(interactions)
     _refuse_far(interactions[TIMESTAMP], begin, end, config.validation.max_gap_days)
     tables = (interactions, coarsen_users(users, door.privacy), door.items)
-    without = [table.drop(UNREADABLE, strict=False) for table in tables]
+    without = [table.drop(UNREADABLE, CHANGED_AT, strict=False) for table in tables]
     return without[0], without[1], without[2]
 
 

@@ -3,10 +3,13 @@
 A partition stands on its own. Beside its events it holds the users and items that arrived in its interval and those
 its events name, as known at its end. So a day comes out the same alone, in a bulk load and in any order. The source's
 first day also holds everything that came before it. An item without a date is in every partition, for an item without
-events must still be recommendable; a user without a date or an event adds nothing.
+events must still be recommendable; a user without a date or an event adds nothing. Where a source says when it learned
+of a row (`CHANGED_AT`), the row is in that day's partition too, and one newer than all events in the last day's: a
+training set reads the newest partition that has it.
 """
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -27,16 +30,17 @@ from recsys.data.consent import (
     register_as_of,
     screen_interactions,
 )
-from recsys.data.privacy import coarsen_users, load_key
+from recsys.data.privacy import PseudonymKey, coarsen_users, load_key
 from recsys.data.register import check_key, publish_consent
-from recsys.data.sources import Source
-from recsys.data.tables import TableWriter, collect, to_contract
+from recsys.data.sources import Pseudonymous, Source
+from recsys.data.tables import CHANGED_AT, TableWriter, collect, to_contract
 from recsys.data.unreadable import UnreadableRows
 from recsys.errors import ConfigError
 from recsys.schema import INTERACTIONS, ITEM_ID, ITEMS, PRIVATE_USERS, PUBLISHED_AT, SIGNED_UP_AT, USER_ID, USERS
 from recsys.storage import Publication, join, publish
 
 BEGINNING: Final = datetime(1000, 1, 1, tzinfo=UTC)  # before any sign-up or publication
+BEYOND: Final = datetime(9999, 1, 1, tzinfo=UTC)  # after any change
 _DAY: Final = timedelta(days=1)
 _SAMPLE: Final = 10_000  # events whose user ids show the form such ids have
 _MAX_DAYS: Final = 10_000  # 27 years of daily partitions: more comes of a wrong timestamp, not of a history
@@ -46,12 +50,12 @@ class PrivacyDoor:
     """What one run knows of consent and catalogue: read once, then asked for each day as of that day's end."""
 
     def __init__(self, config: Config, source: Source, end: datetime) -> None:
-        self.privacy, self.key, self.end = config.privacy, load_key(config), end
+        self.privacy, self.key, self.end = config.privacy, _door_key(config, source), end
         self.horizon = end - timedelta(days=config.privacy.retention_days) if config.privacy.retention_days else None
         users = collect(source.users(BEGINNING, end), USERS, "users")
         self.register = build_register(users, self.privacy, self.key)
         self.items = collect(source.items(BEGINNING, end), ITEMS, "items")
-        self.first = source.interval()[0]
+        self.first, self.last = source.interval()
 
     def policy(self) -> dict[str, JsonValue]:
         """Return the consent policy and the key's id, for a manifest."""
@@ -72,16 +76,29 @@ def ingest_range(config: Config, source: Source, start: datetime, end: datetime)
         raise ConfigError(f"start must be before end; got {start.isoformat()} and {end.isoformat()}")
     check_key(config, load_key(config))
     door = PrivacyDoor(config, source, finish)
-    known = min(finish, source.interval()[1])  # an end far ahead must not outlast the registers to come
-    publish_consent(config, register_as_of(door.register, finish), door.privacy, door.key, known)
+    publish_register(config, door, min(finish, door.last))  # an end far ahead must not outlast the registers to come
     if config.partition == "all":
         return [ingest_partition(config, source, begin, finish, "all", door)]
-    days = [begin + n * _DAY for n in range((finish - begin).days)]
+    return ingest_days(config, source, [begin + n * _DAY for n in range((finish - begin).days)], door)
+
+
+def publish_register(config: Config, door: PrivacyDoor, known: datetime) -> None:
+    """Publish who may pass as of the door's end; it is known up to `known`."""
+    publish_consent(config, register_as_of(door.register, door.end), door.privacy, door.key, known)
+
+
+def ingest_days(
+    config: Config, source: Source, days: list[datetime], door: PrivacyDoor
+) -> list[dict[str, Any]]:  # Any: JSON
+    """Stage one partition for each of some days, named by their midnights; those wholly past retention are left out.
+
+    Raises ConfigError when they are too many.
+    """
     kept = [day for day in days if door.horizon is None or day + _DAY > door.horizon]
     if len(kept) > _MAX_DAYS:
         raise ConfigError(
-            f"{begin.date()} to {finish.date()} are {len(kept)} days, at most {_MAX_DAYS} daily partitions are made; "
-            'give start and end if the data has timestamps in the future, or set partition = "all"'
+            f"{kept[0].date()} to {kept[-1].date()} are {len(kept)} days, at most {_MAX_DAYS} daily partitions are "
+            'made; give start and end if the data has timestamps in the future, or set partition = "all"'
         )
     return [ingest_partition(config, source, day, day + _DAY, day.date().isoformat(), door) for day in kept]
 
@@ -100,14 +117,15 @@ def ingest_partition(
     unreadable = UnreadableRows()
     with publish(join(config.storage, "staging", partition), door.policy()) as folder:
         counts, named = _write_interactions(folder, source, start, end, register, door, unreadable)
-        chosen = _arrived_or_named(register, start, SIGNED_UP_AT, USER_ID, named[USER_ID], everything)
+        came = (start, BEYOND if end >= door.last else end)
+        chosen = _arrived_or_named(register, came, SIGNED_UP_AT, USER_ID, named[USER_ID], everything)
         users = chosen.filter(pl.col(STATUS) == KEPT)
         with TableWriter(folder.path / "users.parquet", PRIVATE_USERS) as writer:
             writer.write(unreadable.take("users", _private_users(users, door), 0))
         undated = items.filter(pl.col(PUBLISHED_AT).is_null())[ITEM_ID]
         named_items = pl.concat([named[ITEM_ID], undated])
         with TableWriter(folder.path / "items.parquet", ITEMS) as writer:
-            chosen = _arrived_or_named(items, start, PUBLISHED_AT, ITEM_ID, named_items, everything)
+            chosen = _arrived_or_named(items, came, PUBLISHED_AT, ITEM_ID, named_items, everything)
             writer.write(unreadable.take("items", chosen, 0))
         counts |= {**count_users(register), "users_kept": len(users), "items_kept": writer.n_rows}
         counts |= {f"unreadable_{column}": n for column, n in unreadable.write(folder.path).items()}
@@ -153,11 +171,31 @@ def _write_interactions(
 
 
 def _arrived_or_named(
-    rows: pl.DataFrame, start: datetime, since: str, id_column: str, named: pl.Series, everything: bool
+    rows: pl.DataFrame,
+    interval: tuple[datetime, datetime],
+    since: str,
+    id_column: str,
+    named: pl.Series,
+    everything: bool,
 ) -> pl.DataFrame:
-    if everything:
-        return rows
-    return rows.filter((pl.col(since) >= start).fill_null(False) | pl.col(id_column).is_in(named.implode()))
+    start, end = interval
+    chosen = pl.lit(everything) | (pl.col(since) >= start).fill_null(False) | pl.col(id_column).is_in(named.implode())
+    if CHANGED_AT in rows.columns:
+        chosen |= ((pl.col(CHANGED_AT) >= start) & (pl.col(CHANGED_AT) < end)).fill_null(False)
+    return rows.filter(chosen).drop(CHANGED_AT, strict=False)
+
+
+def _door_key(config: Config, source: Source) -> PseudonymKey:
+    """Return the key, marked as applied where the source's user ids are pseudonyms made with it."""
+    key = load_key(config)
+    if not isinstance(source, Pseudonymous):
+        return key
+    if source.key_id != key.key_id:
+        raise ConfigError(
+            f"the source's user ids are pseudonyms of the key {source.key_id}, the present key is {key.key_id}: every "
+            f"user would become two. Set {config.privacy.key_env} to the key of before"
+        )
+    return replace(key, applied=True)
 
 
 def _private_users(users: pl.DataFrame, door: PrivacyDoor) -> pl.DataFrame:

@@ -30,10 +30,14 @@ _MOSTLY_UNIQUE: Final = 0.9  # from this share of distinct ids on, looking them 
 
 @dataclass(frozen=True)
 class PseudonymKey:
-    """The secret, and the public id by which manifests name it."""
+    """The secret, and the public id by which manifests name it.
+
+    `applied` says that user ids are pseudonyms made with it already and pass as they are.
+    """
 
     key: bytes = field(repr=False)
     key_id: str
+    applied: bool = False
 
 
 def load_key(config: Config) -> PseudonymKey:
@@ -56,7 +60,12 @@ def load_key(config: Config) -> PseudonymKey:
 
 
 def pseudonymise(ids: pl.Series, key: PseudonymKey) -> pl.Series:
-    """Return the first 32 hex digits of each id's HMAC-SHA256 (RFC 2104) over its UTF-8 bytes; null stays null."""
+    """Return the first 32 hex digits of each id's HMAC-SHA256 (RFC 2104) over its UTF-8 bytes; null stays null.
+
+    Ids to which the key is applied already are returned as they are.
+    """
+    if key.applied:
+        return ids
     secret, digest = key.key, hmac.digest
     return _hash_ids(ids, lambda text: digest(secret, text.encode(), "sha256")[:_PSEUDONYM_BYTES].hex())
 

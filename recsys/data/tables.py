@@ -13,6 +13,7 @@ from recsys.errors import DataError
 from recsys.schema import EVENT, EVENT_ID, ITEM_ID, TIMESTAMP, VALUE
 
 UNREADABLE: Final = "_unreadable"  # beside the contract: the row's columns whose value could not be read, by ";"
+CHANGED_AT: Final = "_changed_at"  # beside the contract: when a row of users or items came to the source
 _ROW_GROUP: Final = 131_072  # 2^17 rows: about 20 MB of events, small beside any batch
 
 

@@ -16,11 +16,14 @@ def ingest(config: Config, start: str | None = None, end: str | None = None) -> 
 
     `None` stands for the source's own first or last day. Returns `{"partitions": [...]}` with the staged address and
     the counts of what was kept and withheld, one entry per partition; none when `[start, end)` lies outside the source.
-    A source without times is read whole, whatever `start` and `end` say.
+    A source without times is read whole, whatever `start` and `end` say. Of an event log, without `start`, the days
+    before `end` are read for which rows arrived since the last ones were published, so late events come with their day.
     """
-    from recsys.data import ingest_range, open_source
+    from recsys.data import LogReader, ingest_arrivals, ingest_range, open_source
 
     source = open_source(config, scans=join(config.storage, "scans"))
+    if isinstance(source, LogReader) and start is None:
+        return {"partitions": ingest_arrivals(config, source, moment_of(end))}
     first, last = source.interval()
     if not config.timed:
         start = end = None
@@ -32,11 +35,14 @@ def ingest(config: Config, start: str | None = None, end: str | None = None) -> 
 def validate(config: Config, partitions: list[Json]) -> Json:
     """Validate staged partitions, quarantine bad rows and publish the snapshots.
 
-    Raises ValidationFailedError when failures pass the threshold: then no snapshot of that partition changes.
+    Raises ValidationFailedError when failures pass the threshold: then no snapshot of that partition changes. Once all
+    are published, it is noted up to where an event log was read.
     """
-    from recsys.data import validate_partitions
+    from recsys.data import note_published, validate_partitions
 
-    return validate_partitions(config, partitions)
+    published = validate_partitions(config, partitions)
+    note_published(config, partitions)
+    return published
 
 
 def select(config: Config, as_of: str | None = None) -> Json:

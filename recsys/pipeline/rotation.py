@@ -4,8 +4,8 @@ import shutil
 from datetime import timedelta
 from typing import Any
 
-from recsys.config import Config
-from recsys.errors import DataError
+from recsys.config import Config, LogSource
+from recsys.errors import ConfigError, DataError
 from recsys.pipeline.data import ingest, moment_of, validate
 from recsys.storage import (
     current,
@@ -30,11 +30,16 @@ def rotate_key(config: Config) -> Json:
     Pseudonyms cannot be computed from one another, so the source is read again, whole, into a folder aside. Nothing
     changes when a partition fails validation there. Killed during the switch, `select` refuses the mixture until this
     has run again. Returns the key's id and the partitions. Raises DataError when the source no longer holds a day that
-    is stored and not past retention.
+    is stored and not past retention, ConfigError when the source is an event log.
     """
     from recsys.data import load_key
     from recsys.data.register import key_ids
 
+    if isinstance(config.source, LogSource):
+        raise ConfigError(
+            "an event log holds pseudonyms alone, which no other key can be applied to; keep its key, or begin a new "
+            "deployment with a new log"
+        )
     key = load_key(config).key_id
     if key_ids(config.storage) <= {key}:
         return {"key_id": key, "partitions": []}

@@ -37,3 +37,8 @@ def test_only_the_model_needs_tensorflow(room: str) -> None:
 def test_the_pipeline_imports_nothing_heavy() -> None:
     heavy = {"tensorflow", "mlflow", "great_expectations", "airflow"}
     assert _modules_after("import recsys.pipeline").isdisjoint(heavy)
+
+
+def test_the_event_log_imports_no_driver_and_nothing_heavy() -> None:
+    heavy = {"tensorflow", "mlflow", "pandas", "pyarrow", "sqlalchemy", "psycopg", "great_expectations"}
+    assert _modules_after("import recsys.eventlog").isdisjoint(heavy)

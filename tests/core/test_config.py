@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from recsys.config import BacktestConfig, Config, DemoSource, FilesSource, load_config
+from recsys.config import BacktestConfig, Config, DemoSource, EventLogConfig, FilesSource, LogSource, load_config
 from recsys.errors import ConfigError
 
 
@@ -58,6 +58,37 @@ def test_an_address_that_is_refused_is_not_repeated(tmp_path: Path) -> None:
 def test_the_environment_names_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECSYS_STORAGE", "memory://elsewhere")
     assert load_config().storage == "memory://elsewhere"
+
+
+def test_the_event_log_is_sqlite_unless_a_postgresql_url_is_named() -> None:
+    assert EventLogConfig().address({}) == ""
+    assert EventLogConfig(url="postgresql://host/a").address({}) == "postgresql://host/a"
+    named = EventLogConfig(url="postgresql://host/a", url_env="LOG")
+    assert named.address({"LOG": "postgres://host/b"}) == "postgres://host/b"
+
+
+def test_another_url_of_the_event_log_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('[eventlog]\nurl = "mysql://me:secret@host"')
+    with pytest.raises(ConfigError, match=r"eventlog.url: url must be \"postgresql://") as told:
+        load_config(tmp_path / "c.toml")
+    assert "secret" not in str(told.value)
+    with pytest.raises(ConfigError, match="RECSYS_EVENTLOG_URL must be") as told:
+        EventLogConfig().address({"RECSYS_EVENTLOG_URL": "mysql://me:secret@host"})
+    assert "secret" not in str(told.value)
+
+
+def test_a_log_may_have_a_second_source_beside_it_without_interactions(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[source]\nkind = "log"\n[source.beside]\nkind = "files"\n[source.beside.users]\nuri = "users.csv"\n'
+    )
+    source = load_config(path).source
+    assert isinstance(source, LogSource)
+    assert isinstance(source.beside, FilesSource)
+    assert source.beside.users.uri == "users.csv"
+    path.write_text('[source]\nkind = "log"\n[source.beside]\nkind = "log"\n')
+    with pytest.raises(ConfigError, match="source.beside"):
+        load_config(path)
 
 
 def test_a_main_metric_that_is_not_computed_is_refused() -> None:

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from recsys.config import Config
+from recsys.eventlog import EventLog, open_log
 from recsys.schema import INTERACTIONS, ITEMS, PUBLISHED_AT, SIGNED_UP_AT, TIMESTAMP, USERS
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -99,3 +100,24 @@ def world() -> LiteralSource:
         for n in range(40)
     ]
     return LiteralSource(events, users, items)
+
+
+@pytest.fixture
+def config(configured: Callable[..., Config]) -> Config:
+    """A deployment whose source is its event log."""
+    from tests.data.logged import LOG
+
+    return configured(**LOG)
+
+
+@pytest.fixture
+def log(config: Config) -> EventLog:
+    """Three days of 20 events of two users who agree and one who does not."""
+    from tests.data import logged
+
+    opened = open_log(config, "development", lambda: moment(0, 23))
+    opened.put_users([logged.user("u0"), logged.user("u1"), logged.user("u2", consent_personalization=False)])
+    opened.put_items([logged.item("i0"), logged.item("i1")])
+    for day in range(3):
+        opened.append_events([logged.event(n, f"u{n % 3}", f"i{n % 2}", day) for n in range(20)], at=moment(day, 23))
+    return opened

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from recsys.config import FilesSource, TableMapping
+from recsys.config import FilesBeside, FilesSource, TableMapping
 from recsys.data.outlying import MAX_GAP_DAYS, events_per_day
 from recsys.data.sources.columns import column_problems
 from recsys.data.sources.mapping import conform, identified
@@ -43,7 +43,8 @@ class FilesReader:
             "users": settings.users,
             "items": settings.items,
         }
-        self._untimed = settings.interactions.timestamps == "none"
+        # Beside an event log only users and items are read; then there are no events to take the interval from.
+        self._untimed = settings.interactions.timestamps == "none" or isinstance(settings, FilesBeside)
         self._scans = scans
         self._checked = False
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -16,6 +16,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 class Source(Protocol):
     """Tables in batches that hold the contract's columns, declared extra ones and, where values are cast, `UNREADABLE`.
+
+    A source that learns of users and items bit by bit says when each row came in `CHANGED_AT`.
 
     Reading twice gives the same rows; reading day by day gives the rows of reading the whole interval.
     """
@@ -41,6 +43,13 @@ class Source(Protocol):
         Where the source has no times at all, every event has the last second of its one day.
         """
         ...
+
+
+@runtime_checkable
+class Pseudonymous(Protocol):
+    """A source whose user ids are pseudonyms already, made with the key that has the id `key_id`."""
+
+    key_id: str
 
 
 def arrived(frame: pl.DataFrame, column: str, start: datetime, end: datetime, first: datetime) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import polars as pl
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
-from recsys.config import SqlSource, TableMapping
+from recsys.config import SqlBeside, SqlSource, TableMapping
 from recsys.data.outlying import MAX_GAP_DAYS, events_per_day
 from recsys.data.sources.columns import column_problems
 from recsys.data.sources.counted import COUNT, counted_days, deciding_columns
@@ -36,7 +36,8 @@ class SqlReader:
             "users": settings.users,
             "items": settings.items,
         }
-        self._untimed = settings.interactions.timestamps == "none"
+        # Beside an event log only users and items are read; then there are no events to take the interval from.
+        self._untimed = settings.interactions.timestamps == "none" or isinstance(settings, SqlBeside)
         self._checked = False
 
     @cached_property
