@@ -5,6 +5,7 @@ from recsys.config.deployment import Config, load_config
 from recsys.config.evaluation import BacktestConfig, BlendConfig, EvaluationConfig, Protocol
 from recsys.config.loop import MonitoringConfig, PromotionConfig
 from recsys.config.model import ModelConfig, TuningConfig
+from recsys.config.service import ServiceConfig
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
 from recsys.config.sources import DemoSource, FilesSource, MovieLensSource, Source, SqlSource, TableMapping
 
@@ -25,6 +26,7 @@ __all__ = [
     "PromotionConfig",
     "Protocol",
     "RerankConfig",
+    "ServiceConfig",
     "Source",
     "SqlSource",
     "TableMapping",

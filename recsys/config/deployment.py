@@ -14,6 +14,7 @@ from recsys.config.evaluation import BacktestConfig, BlendConfig, EvaluationConf
 from recsys.config.frozen import Frozen
 from recsys.config.loop import MonitoringConfig, PromotionConfig
 from recsys.config.model import ModelConfig, TuningConfig, space_problem
+from recsys.config.service import ServiceConfig
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
 from recsys.config.sources import DemoSource, FilesSource, Source, SqlSource
 from recsys.config.told import told
@@ -42,6 +43,7 @@ class Config(Frozen):
     index: IndexConfig = IndexConfig()
     rerank: RerankConfig = RerankConfig()
     onboarding: OnboardingConfig = OnboardingConfig()
+    service: ServiceConfig = ServiceConfig()
     promotion: PromotionConfig = PromotionConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     backtest: BacktestConfig = BacktestConfig()

@@ -48,10 +48,11 @@ class Query:
 class Engine(Protocol):
     """What answers requests. Errors decide the status of the answer.
 
-    NotFoundError: 404; RefusedError: 422 with its text, which must hold no id; any other DataError: 422 without its text;
-    StorageError: 503, the client may try again; everything else: 500. `recommend_many`, `similar` and `questions` run on
-    one thread, everything that writes or exports on a second, `fallback` on a third, and `readiness`, `counts` and
-    `parameters` on the event loop: those must return at once and never wait for a lock that another call holds long.
+    NotFoundError: 404. RefusedError: 422 with its text, which must hold no id. Any other DataError: 422 without its
+    text. StorageError: 503, the client may try again. Everything else: 500. `recommend_many`, `similar` and
+    `questions` run on one thread, everything that writes or exports on a second, `fallback` on a third, and
+    `readiness`, `counts` and `parameters` on the event loop: those must return at once and never wait for a lock that
+    another call holds long.
     """
 
     def recommend_many(self, queries: Sequence[Query]) -> Sequence[RankedList | RecsysError]:

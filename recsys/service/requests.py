@@ -53,13 +53,13 @@ class ListRequest(Strict):
 
     k: K = 10
     context: Context = Context()
-    demographics: Demographics = {}
+    demographics: Demographics = Field(default_factory=dict)
     filters: Filters = Filters()
     exclude_ids: Annotated[tuple[Id, ...], Field(max_length=1_000)] = ()
     rerank: RerankOptions | None = None
     explain: Annotated[bool, Field(description="whether each item's reason is told")] = False
     profiling: bool = True
-    answers: Opinions = {}
+    answers: Opinions = Field(default_factory=dict)
 
 
 class RecommendationRequest(ListRequest):
@@ -85,8 +85,8 @@ class SessionRequest(ListRequest):
 class Event(Strict):
     """One event: a row of the interactions table.
 
-    `value` is a rating, or seconds watched. `request_id`, `position` and `propensity` repeat what the answer that showed
-    the item said.
+    `value` is a rating, or seconds watched. `request_id`, `position` and `propensity` repeat what the answer that
+    showed the item said.
     """
 
     event_id: Annotated[Id, Field(description="repeated events of one id count once")]
@@ -125,7 +125,7 @@ class ItemRecord(Strict):
 class UserRecord(Strict):
     """One user's demographics by column; it replaces what was known before."""
 
-    demographics: Demographics = {}
+    demographics: Demographics = Field(default_factory=dict)
     signed_up_at: Time | None = None
 
 
@@ -140,7 +140,7 @@ class Consent(Strict):
 class OnboardingRequest(Strict):
     """A newcomer's answers so far; with `user_id` they are stored as events of that user."""
 
-    answers: Opinions = {}
-    demographics: Demographics = {}
+    answers: Opinions = Field(default_factory=dict)
+    demographics: Demographics = Field(default_factory=dict)
     user_id: Id | None = None
     n: Annotated[int, Field(ge=1, le=50, description="questions to return")] = 5
