@@ -156,3 +156,10 @@ class EngineCounts:
     swaps: int = 0
     refused_swaps: int = 0
     cache_sizes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A process that lives."""
+
+    status: Literal["ok"] = "ok"

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -85,13 +85,14 @@ def check_media_type(headers: Mapping[str, str]) -> None:
         raise Problem(415, "media-type", "The body must be application/json in UTF-8.")
 
 
-def parse(body: bytes, model: type[M], max_depth: int) -> M:
-    """Read a body as `model`.
+def parse(body: bytes, models: Sequence[type[M]], max_depth: int) -> M:
+    """Read a body as the one of `models` that has most of its keys, the first of equals.
 
     Raises Problem: 400 for what is no JSON (NaN and Infinity are none), repeats a key in one object or is nested too
     deep; 422 with JSON pointers for values that the model does not take.
     """
-    keys(body, max_depth)
+    found = _keys(body, max_depth)
+    model = max(models, key=lambda each: len(found & each.model_fields.keys()))
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -102,7 +103,7 @@ def parse(body: bytes, model: type[M], max_depth: int) -> M:
         raise invalid_body(error, model) from None
 
 
-def keys(body: bytes, max_depth: int) -> frozenset[str]:
+def _keys(body: bytes, max_depth: int) -> frozenset[str]:
     """Return the keys of a body that is an object, after a look at the whole for what strict JSON forbids."""
     try:
         # Numbers stay texts: a number of a million digits would take minutes to convert.
@@ -134,7 +135,7 @@ def _too_deep(max_depth: int) -> Problem:
 
 
 def _depth(body: bytes) -> int:
-    """Return how deep brackets are nested; a valid body is never deeper than the models are, so only others get here."""
+    """Return how deep brackets are nested; of invalid bodies alone, as no valid one is deeper than its model."""
     deepest = depth = 0
     for token in _TOKENS.finditer(body):
         first = token.group()[:1]

@@ -35,7 +35,7 @@ class ProblemDetails:
     errors: tuple[FieldError, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Problem(Exception):  # noqa: N818 -- the word of RFC 9457
     """An error that a client is told of; `headers` go with the answer."""
 
