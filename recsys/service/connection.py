@@ -28,7 +28,8 @@ class LimitedConnection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
-        self._header_bytes = 0
+        self._header_bytes = 0  # of headers that were read
+        self._unread_bytes = 0  # received since the last request's headers ended
         self._waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -88,13 +89,17 @@ class LimitedConnection(HttpToolsProtocol):
             return
         super().data_received(data)
         if self._waiting is not None:
-            self._count(len(data))
+            self._unread_bytes += len(data)
+            self._check(self._unread_bytes)
         elif self.timeout_keep_alive_task is None and (self.cycle is None or self.cycle.response_complete):
             self._waiting = self.loop.call_later(self._limits.header_timeout_s, self._close)
 
     def _count(self, n: int) -> None:
         self._header_bytes += n
-        if self._header_bytes > self._limits.max_header_bytes and not self.transport.is_closing():
+        self._check(self._header_bytes)
+
+    def _check(self, n: int) -> None:
+        if n > self._limits.max_header_bytes and not self.transport.is_closing():
             limit = self._limits.max_header_bytes
             self._refuse(Problem(431, "headers", f"Address and headers must be at most {limit} bytes."))
 
@@ -116,6 +121,7 @@ class LimitedConnection(HttpToolsProtocol):
             self.transport.close()
 
     def _stop_waiting(self) -> None:
+        self._unread_bytes = 0
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
