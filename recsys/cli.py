@@ -1,8 +1,10 @@
 """The command line: arguments in, pipeline stages called, tables out."""
 
 import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -12,6 +14,8 @@ from recsys.config import load_config
 from recsys.errors import ConfigError, RecsysError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
+keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys of the online service.")
+app.add_typer(keys_app, name="keys")
 _errors = Console(stderr=True)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; default: $RECSYS_CONFIG or the demo")]
@@ -136,6 +140,62 @@ def ledger(config: ConfigOption = None) -> None:
     """Print every promotion decision after checking that none was altered."""
     for record in pipeline.ledger(load_config(config)):
         typer.echo(json.dumps(record, sort_keys=True))
+
+
+@app.command()
+def serve(
+    config: ConfigOption = None,
+    host: Annotated[str | None, typer.Option(help="default: service.host")] = None,
+    port: Annotated[int | None, typer.Option(help="default: service.port; 0 takes a free one")] = None,
+) -> None:
+    """Answer requests over HTTP until stopped; requests in flight are answered first."""
+    from recsys import service
+
+    service.serve(load_config(config), host, port, _say)
+
+
+@keys_app.command("add")
+def add_key(
+    name: Annotated[str, typer.Argument(help="who uses the key, such as web-shop")],
+    config: ConfigOption = None,
+    scope: Annotated[
+        Literal["read", "write", "admin"], typer.Option(help="admin includes write, write includes read")
+    ] = "read",
+    rate: Annotated[str, typer.Option(help="requests a second, such as 50/s")] = "50/s",
+) -> None:
+    """Make a key and print it, the only time that it can be seen."""
+    from recsys import service
+
+    key = service.add_key(load_config(config).storage, name, scope, _rate(rate), datetime.now(UTC))
+    _say("Keep this key now; it is not shown again and only a hash of it is stored.")
+    typer.echo(key)
+
+
+@keys_app.command("list")
+def list_keys(config: ConfigOption = None) -> None:
+    """Print name, scope and rate of every key as JSON lines."""
+    from recsys import service
+
+    for record in service.list_keys(load_config(config).storage):
+        typer.echo(record.model_dump_json(include={"name", "scope", "rate", "created_at"}))
+
+
+@keys_app.command("revoke")
+def revoke_key(name: str, config: ConfigOption = None) -> None:
+    """Make a key count no more; a running service notices within `service.keys_refresh_s`."""
+    from recsys import service
+
+    service.revoke_key(load_config(config).storage, name)
+
+
+def _rate(text: str) -> float:
+    if (found := re.fullmatch(r"(\d{1,7}(?:\.\d{1,3})?)(?:/s)?", text)) is None:
+        raise ConfigError(f"--rate must be requests a second, such as 50/s; got {text!r}")
+    return float(found[1])
+
+
+def _say(text: str) -> None:
+    _errors.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_epoch(title: str, epoch: int, record: dict[str, float]) -> None:

@@ -40,3 +40,11 @@ class TrainingError(RecsysError):
 
 class RegistryError(RecsysError):
     """The model registry cannot be reached or does not hold what was asked for."""
+
+
+class NotFoundError(DataError):
+    """The item or user that was asked for is not known."""
+
+
+class RefusedError(DataError):
+    """A request is refused for a reason its sender may read: the text must hold no id of a person or an item."""

@@ -6,6 +6,7 @@ from recsys.config.evaluation import BacktestConfig, BlendConfig, EvaluationConf
 from recsys.config.eventlog import EventLogConfig
 from recsys.config.loop import MonitoringConfig, PromotionConfig
 from recsys.config.model import ModelConfig, TuningConfig
+from recsys.config.service import ServiceConfig
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
 from recsys.config.sources import (
     DemoSource,
@@ -40,6 +41,7 @@ __all__ = [
     "PromotionConfig",
     "Protocol",
     "RerankConfig",
+    "ServiceConfig",
     "Source",
     "SqlBeside",
     "SqlSource",

@@ -15,6 +15,7 @@ from recsys.config.eventlog import EventLogConfig
 from recsys.config.frozen import Frozen
 from recsys.config.loop import MonitoringConfig, PromotionConfig
 from recsys.config.model import ModelConfig, TuningConfig, space_problem
+from recsys.config.service import ServiceConfig
 from recsys.config.serving import IndexConfig, OnboardingConfig, RerankConfig
 from recsys.config.sources import DemoSource, FilesSource, Source, SqlSource
 from recsys.config.told import told
@@ -46,6 +47,7 @@ class Config(Frozen):
     rerank: RerankConfig = RerankConfig()
     onboarding: OnboardingConfig = OnboardingConfig()
     users: UsersConfig = UsersConfig()
+    service: ServiceConfig = ServiceConfig()
     promotion: PromotionConfig = PromotionConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     backtest: BacktestConfig = BacktestConfig()
