@@ -188,6 +188,16 @@ def in_order(meetings: Iterable[Meeting]) -> tuple[Meeting, ...]:
     return tuple(sorted(meetings, key=lambda each: (each.timestamp, *_present(each.event_id), each.item)))
 
 
+def strongest_by_day(meetings: Iterable[Meeting]) -> dict[tuple[int, str], Meeting]:
+    """Return of each day and item the meeting that `recsys.features.events.strongest` would keep."""
+    strongest: dict[tuple[int, str], Meeting] = {}
+    for meeting in meetings:
+        key = (meeting.timestamp // DAY_US, meeting.item)
+        known = strongest.get(key)
+        strongest[key] = meeting if known is None else _stronger(known, meeting)
+    return strongest
+
+
 def _kept(state: UserState, meetings: Iterable[Meeting], limits: Limits) -> UserState:
     """Return the state with the strongest event of each item and day, and no more than the limits allow.
 
@@ -197,13 +207,7 @@ def _kept(state: UserState, meetings: Iterable[Meeting], limits: Limits) -> User
     agreed = state.facts.get(CONSENT_PERSONALIZATION)
     if agreed is not None and not agreed.value:
         return replace(state, meetings=(), met={})
-    strongest: dict[tuple[int, str], Meeting] = {}
-    for meeting in meetings:
-        if meeting.timestamp < state.since:
-            continue
-        key = (meeting.timestamp // DAY_US, meeting.item)
-        known = strongest.get(key)
-        strongest[key] = meeting if known is None else _stronger(known, meeting)
+    strongest = strongest_by_day(meeting for meeting in meetings if meeting.timestamp >= state.since)
     met = {item: day for item, day in state.met.items() if day * DAY_US >= state.since}
     if len(strongest) > limits.max_meetings:
         for day, item in sorted(strongest)[: len(strongest) - limits.max_meetings]:

@@ -51,7 +51,8 @@ def online(events: list[Event], generator: random.Random, limits: Limits = LIMIT
     while left:
         n = generator.randint(1, len(left))
         batch, left = left[:n], left[n:]
-        for state in Weighing(CONFIG).states(batch):
+        weighing = Weighing(CONFIG)
+        for state in weighing.states(batch) if generator.random() < 0.8 else weighing.states_of(frame_of(batch)):
             known = found.get(state.user, UserState(state.user, settings=state.settings))
             found[state.user] = merged(known, state, limits)
     return found
@@ -177,6 +178,19 @@ def test_a_view_is_weighed_by_what_was_watched_of_it() -> None:
     weighing = Weighing(FeaturesConfig(watch_ratio_weight=1.0), {"a": 100.0})
     (state,) = weighing.states([event(value=25.0), event(item="b", value=25.0)])
     assert [meeting.weight for meeting in state.meetings] == [0.25, 1.0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    events=EVENTS,
+    config=st.sampled_from(
+        [{}, {"min_rating": 2.0}, {"min_rating": -1.0, "event_weights": {"view": 0.1, "rating": 0}}]
+    ),
+)
+def test_few_events_are_weighed_as_a_table_is(events: list[Event], config: dict[str, Any]) -> None:
+    odd = [event(kind="rating", value=value, item=str(value)) for value in (float("nan"), float("-inf"), 3, True)]
+    weighing = Weighing(FeaturesConfig(**config))
+    assert list(weighing._of_few([*events, *odd])) == list(weighing.states_of(frame_of([*events, *odd])))
 
 
 def test_a_value_that_is_no_number_is_no_value() -> None:
