@@ -43,14 +43,15 @@ def by_value(events: pl.DataFrame, config: FeaturesConfig, usual: Usual | None =
         return events
     if config.value_weight == "none":
         return events.drop(VALUE)
-    usual = usual or usual_values(events, config)
-    ratio = pl.col(VALUE) / pl.col(_USUAL)
+    rows = _with_usual(_valued(events, config), usual or usual_values(events, config), config)
+    # Of one median for all rows, as one user's are, Polars multiplies by the inverse, which is not the same to the bit.
+    ratio = pl.lit(pl.Series(rows[VALUE].to_numpy() / rows[_USUAL].to_numpy())).fill_nan(None)
     if config.value_weight == "log":
         factor = (1.0 + ratio).log(2)
     else:
         factor = (ratio >= config.value_threshold).cast(pl.Float64)
     weight = (pl.col(WEIGHT) * factor.fill_null(1.0)).cast(pl.Float32)
-    weighed = _with_usual(_valued(events, config), usual, config).with_columns(weight.alias(WEIGHT))
+    weighed = rows.with_columns(weight.alias(WEIGHT))
     return weighed.filter(~pl.col(POSITIVE) | (pl.col(WEIGHT) > 0)).drop(VALUE, _USUAL)
 
 

@@ -54,10 +54,11 @@ class Meeting(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """A label, a flag or a time in microseconds, and since when it is known (microseconds)."""
+    """A label, flag or time in microseconds; since when it is known (microseconds), and whether the user said it."""
 
     value: str | bool | int
     at: int
+    by_user: bool = False
 
 
 class Limits(NamedTuple):
@@ -158,8 +159,8 @@ def decided(state: UserState, decisions: Mapping[str, bool], at: int, limits: Li
     """Return the state after the user's own decisions, by flag, at a time in microseconds.
 
     Withdrawing from personalisation drops all meetings, and no event from before it is taken in again; after agreeing
-    anew, none from before that. A decision older than the one that is known changes nothing, save that events before a
-    withdrawal are dropped.
+    anew, none from before that. A withdrawal counts whatever tables said, even later ones: they may not know of it yet.
+    A decision older than the user's last one changes nothing, save that events before a withdrawal are dropped.
     """
     facts, since = dict(state.facts), state.since
     for name, value in decisions.items():
@@ -167,9 +168,11 @@ def decided(state: UserState, decisions: Mapping[str, bool], at: int, limits: Li
         if name == CONSENT_PERSONALIZATION:
             returns = value and before is not None and not before.value and at >= before.at
             since = max(since, at) if not value or returns else since
-            if returns:  # of two decisions at one time the refusal counts elsewhere; here the user has just agreed
+            # Of two facts from one time the refusal counts elsewhere; here the user has just agreed.
+            if returns or not (value or (before is not None and before.by_user)):
                 before = None
-        facts[name] = _newer(name, before or Fact(value, at), Fact(value, at))
+        decision = Fact(value, at, by_user=True)
+        facts[name] = _newer(name, before or decision, decision)
     return _kept(replace(state, facts=facts, since=since), state.meetings, limits)
 
 
@@ -185,6 +188,16 @@ def in_order(meetings: Iterable[Meeting]) -> tuple[Meeting, ...]:
     return tuple(sorted(meetings, key=lambda each: (each.timestamp, *_present(each.event_id), each.item)))
 
 
+def strongest_by_day(meetings: Iterable[Meeting]) -> dict[tuple[int, str], Meeting]:
+    """Return of each day and item the meeting that `recsys.features.events.strongest` would keep."""
+    strongest: dict[tuple[int, str], Meeting] = {}
+    for meeting in meetings:
+        key = (meeting.timestamp // DAY_US, meeting.item)
+        known = strongest.get(key)
+        strongest[key] = meeting if known is None else _stronger(known, meeting)
+    return strongest
+
+
 def _kept(state: UserState, meetings: Iterable[Meeting], limits: Limits) -> UserState:
     """Return the state with the strongest event of each item and day, and no more than the limits allow.
 
@@ -194,13 +207,7 @@ def _kept(state: UserState, meetings: Iterable[Meeting], limits: Limits) -> User
     agreed = state.facts.get(CONSENT_PERSONALIZATION)
     if agreed is not None and not agreed.value:
         return replace(state, meetings=(), met={})
-    strongest: dict[tuple[int, str], Meeting] = {}
-    for meeting in meetings:
-        if meeting.timestamp < state.since:
-            continue
-        key = (meeting.timestamp // DAY_US, meeting.item)
-        known = strongest.get(key)
-        strongest[key] = meeting if known is None else _stronger(known, meeting)
+    strongest = strongest_by_day(meeting for meeting in meetings if meeting.timestamp >= state.since)
     met = {item: day for item, day in state.met.items() if day * DAY_US >= state.since}
     if len(strongest) > limits.max_meetings:
         for day, item in sorted(strongest)[: len(strongest) - limits.max_meetings]:
@@ -223,19 +230,18 @@ def _present(value: str | float | None) -> tuple[bool, str | float]:
 def _newer(name: str, one: Fact, another: Fact) -> Fact:
     """Return the newer of two facts; of two from one time the refusal, or the label that sorts last."""
 
-    def rank(fact: Fact) -> tuple[int, bool, str]:
+    def rank(fact: Fact) -> tuple[int, bool, str, bool]:
         refuses = name in FLAGS and bool(fact.value) == (name == DO_NOT_SELL)
-        return fact.at, refuses, str(fact.value)
+        return fact.at, refuses, str(fact.value), fact.by_user
 
     return max(one, another, key=rank)
 
 
 def _has_withdrawn(state: UserState) -> bool:
     fact = state.facts.get(CONSENT_PERSONALIZATION)
-    return fact is not None and not fact.value and _decided_by_user(state)
+    return fact is not None and fact.by_user and not fact.value
 
 
 def _decided_by_user(state: UserState) -> bool:
-    """Tell whether what is known of consent to personalisation is the user's own decision, not a table's."""
     fact = state.facts.get(CONSENT_PERSONALIZATION)
-    return fact is not None and 0 < fact.at <= state.since
+    return fact is not None and fact.by_user

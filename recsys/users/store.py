@@ -154,7 +154,7 @@ class BackedUserStore:
     def put_demographics(self, user: str, labels: Mapping[str, str], at: datetime) -> None:
         """Store coarse labels by column as known at a time."""
         self._check()
-        facts = {name: Fact(label, microseconds(at)) for name, label in labels.items()}
+        facts = {name: Fact(label, microseconds(at), by_user=True) for name, label in labels.items()}
         other = UserState(user, facts)
         self._update([user], lambda state: merged(state, other, self._limits))
 
