@@ -111,6 +111,20 @@ class ExportedTowers:
             result[part] = self.query(inputs, history_vectors=padded[history])
         return result
 
+    def query_arrays(
+        self,
+        dataset: Dataset,
+        user_rows: NDArray[np.integer],
+        history_end: NDArray[np.integer],
+        query_time: NDArray[np.integer],
+        device: NDArray[np.integer],
+    ) -> dict[str, NDArray[np.generic]]:
+        """Return what `query` is asked with for a few users of a dataset whose items are those of the towers."""
+        inputs = query_inputs(dataset, user_rows, history_end, query_time, device, self.history_length)
+        history = inputs.pop("history")
+        vectors = self.history_vectors[np.maximum(history - 1, 0)] * (history > 0)[..., np.newaxis].astype(np.float32)
+        return {**inputs, "history_vectors": vectors}
+
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:
     if not path.exists():
