@@ -76,6 +76,14 @@ class EventLog(Protocol):
         """Yield the latest row of each user as of an arrival number, by default the newest."""
         ...
 
+    def user(self, user_id: str) -> Logged[User] | None:
+        """Return the latest row of one user, None where there is none."""
+        ...
+
+    def events_of(self, user_id: str) -> list[Logged[Event]]:
+        """Return all events of one user, in the order of arrival."""
+        ...
+
     def items(self, until: int | None = None) -> Iterator[Logged[Item]]:
         """Yield the latest row of each item as of an arrival number, deleted ones too."""
         ...

@@ -140,6 +140,21 @@ class SqlLog:
         """Yield each user's latest row, in the order of their ids."""
         return self._latest(User, until)
 
+    def user(self, user_id: str) -> Logged[User] | None:
+        """Return a user's latest row."""
+        statement = (
+            f"SELECT arrival, arrived_us, {', '.join(columns_of(User))} FROM users WHERE user_id = ? "
+            "ORDER BY arrival DESC LIMIT 1"
+        )
+        return next((_logged(User, row) for row in self._rows(statement, (user_id,))), None)
+
+    def events_of(self, user_id: str) -> list[Logged[Event]]:
+        """Return all events of a user, in the order of arrival."""
+        statement = (
+            f"SELECT arrival, arrived_us, {', '.join(columns_of(Event))} FROM events WHERE user_id = ? ORDER BY arrival"
+        )
+        return [_logged(Event, row) for row in self._rows(statement, (user_id,))]
+
     def items(self, until: int | None = None) -> Iterator[Logged[Item]]:
         """Yield each item's latest row, in the order of their ids."""
         return self._latest(Item, until)

@@ -51,11 +51,16 @@ class Ask:
 
 @dataclass(frozen=True)
 class Listed:
-    """The rows and scores of a list, best first, and who asked; re-ranking leaves scores as they were."""
+    """The rows and scores of a list, best first, and who asked; re-ranking leaves scores as they were.
+
+    `whole` float32[n_items] are the scores of the catalogue where all of it was scored.
+    """
 
     asker: Asker
     rows: Rows
     scores: Scores
+    requests: Requests
+    whole: NDArray[np.float32] | None = None
 
 
 class Lister:
@@ -65,8 +70,8 @@ class Lister:
         self._bundle, self._index, self._places = bundle, index, places
         self._exact = ExactIndex(bundle.towers.item_vectors)
         self._scorer = RequestScorer(bundle.towers.item_vectors, bundle.blend)
-        self._published = np.asarray(bundle.dataset.items.published_at)
-        self._expires = np.asarray(bundle.dataset.items.expires_at)
+        self.published = np.array(bundle.dataset.items.published_at)
+        self._expires = np.array(bundle.dataset.items.expires_at)
 
     def lists(self, asks: Sequence[Ask]) -> list[Listed]:
         """Return each request's list; ValueError for a k below 1."""
@@ -87,6 +92,20 @@ class Lister:
             self._listed(ask, asker, one, known.get(place))
             for place, (ask, asker, one) in enumerate(zip(asks, askers, requests, strict=True))
         ]
+
+    def reschedule(self, row: int, published: int, expires: int) -> None:
+        """Change when an item may be listed, in seconds since 1970; 0 is unknown and never."""
+        self.published[row], self._expires[row] = published, expires
+
+    def available(self, second: int) -> NDArray[np.bool_]:
+        """Return bool[n_items]: what is published and not expired at a second since 1970."""
+        return available_at(self.published, self._expires, second)
+
+    def values(self, listed: Listed, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return float32[m]: the scores of some rows, for who asked for a list."""
+        if listed.whole is None:
+            return np.asarray(self._scorer.scores(listed.requests, rows)[0], np.float32)
+        return np.asarray(listed.whole[rows], np.float32)
 
     def _scored_whole(self, asks: Sequence[Ask], requests: Sequence[Requests]) -> dict[int, NDArray[np.float32]]:
         """Score the whole catalogue for those requests that ask for it, in one product; return scores by place."""
@@ -115,7 +134,7 @@ class Lister:
             )
             places = rerank(settings, rows, values, vectors, self._log_popularity[rows], ask.k)
             rows, values = rows[places], values[places]
-        return Listed(asker, rows, values)
+        return Listed(asker, rows, values, one, scores)
 
     def _retrieved(
         self, ask: Ask, asker: Asker, one: Requests, n: int, allowed: NDArray[np.bool_]
@@ -151,7 +170,7 @@ class Lister:
 
     def _allowed(self, ask: Ask, asker: Asker) -> NDArray[np.bool_]:
         """Return bool[n_items]: what may be listed."""
-        allowed = available_at(self._published, self._expires, ask.second)
+        allowed = self.available(ask.second)
         if ask.eligible is not None:
             allowed &= ask.eligible
         allowed[asker.seen] = False

@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recsys.config import OnboardingConfig
 from recsys.serving.onboarding import Answers, Onboarding, Question
 from recsys.serving.recommender import BundleRecommender, Recommendation
@@ -40,6 +43,13 @@ class NewcomerRecommender:
 
         Raises DataError for an unknown item, event or answer, or an item answered twice.
         """
+        both, taste = self.folded(answers, demographics, history)
+        return self._recommender.recommend(None, k, demographics, history=both, taste=taste)
+
+    def folded(
+        self, answers: Answers, demographics: Mapping[str, str] | None = None, history: Sequence[HistoryEvent] = ()
+    ) -> tuple[list[HistoryEvent], NDArray[np.float64] | None]:
+        """Return what answers add to a request: events before the given ones, and a taste float64[n_items]."""
         events = [item for item, event, _ in history if event not in _NO_LIKE]
         taste = self._onboarding.evidence(answers, demographics, events) if answers else None
         start = datetime.fromtimestamp(self._recommender.last_second(), UTC) - timedelta(seconds=len(answers))
@@ -48,4 +58,4 @@ class NewcomerRecommender:
             for place, (item, answer) in enumerate(answers)
             if answer in _EVENTS
         ]
-        return self._recommender.recommend(None, k, demographics, history=[*answered, *history], taste=taste)
+        return [*answered, *history], taste
