@@ -164,9 +164,9 @@ def test_a_large_body_is_refused_while_it_arrives(client: TestClient, engine: Fa
     assert len(engine.batches) == 1
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "1e3", "9" * 30, "²"])
+@pytest.mark.parametrize("length", ["-1", "x", "1e3", "9" * 30, ""])
 def test_a_length_is_a_number_within_the_limit(client: TestClient, length: str) -> None:
-    response = _post(client, b"{}", **{"content-length": length.encode().decode("latin-1")})
+    response = _post(client, b"{}", **{"content-length": length})
     assert response.status_code in (400, 413)
 
 
