@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+pytestmark = pytest.mark.slow  # each test starts a process
 REPOSITORY = Path(__file__).resolve().parents[2]
 CODE = """
 import json, sys
@@ -253,15 +254,15 @@ def test_many_open_connections_and_half_bodies_keep_nobody_out(serving: Callable
 
 
 def test_connections_and_pending_bodies_have_limits(serving: Callable[..., Server]) -> None:
-    server = serving(max_connections=20, max_pending_bytes=100_000)
+    server = serving(max_connections=20, max_pending_bytes=100_000, max_body_bytes=100_000)
     with ExitStack() as stack:
         connections = [stack.enter_context(server.connect()) for _ in range(25)]
         assert b" 503 " in _read(connections[-1])
     time.sleep(0.5)
     with server.connect() as first, server.connect() as second:
-        first.sendall(_head(200_000) + b" " * 60_000)
+        first.sendall(_head(100_000) + b" " * 60_000)
         time.sleep(0.3)
-        second.sendall(_head(200_000) + b" " * 60_000)
+        second.sendall(_head(100_000) + b" " * 60_000)
         assert b" 503 " in second.recv(65_536)
     with _answers(server):
         pass

@@ -216,3 +216,27 @@ def test_weights_bound_a_batch_but_not_its_first_question() -> None:
 
     asyncio.run(run())
     assert seen == [[1], [50], [6, 4], [1]]
+
+
+def test_one_who_leaves_a_running_batch_takes_nobody_along() -> None:
+    gates = [threading.Event(), threading.Event()]
+    calls: list[list[int]] = []
+
+    def answer(questions: Any) -> Any:
+        calls.append(list(questions))
+        gates[len(calls) - 1].wait(10)
+        return questions
+
+    async def run() -> None:
+        with ThreadPoolExecutor(1) as thread:
+            batcher: Batcher[int, int] = Batcher(answer, thread, 10)
+            first, leaving, staying = (batcher.ask(n) for n in (1, 2, 3))
+            gates[0].set()
+            await first
+            await _until(lambda: len(calls) == 2)
+            leaving.cancel()
+            gates[1].set()
+            assert await asyncio.wait_for(staying, 10) == 3
+
+    asyncio.run(run())
+    assert calls == [[1], [2, 3]]
