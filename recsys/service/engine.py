@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from recsys.config import Config
 from recsys.data import PseudonymKey, load_key
@@ -286,6 +287,7 @@ def open_engine(config: Config) -> LiveEngine:
             "features.watch_ratio_weight needs the durations of all items at every event, which the service does not "
             "hold; set it to 0 to serve"
         )
+    threadpool_limits(config.service.threads)
     key = load_key(config)
     return LiveEngine(config, open_log(config, key.key_id, lambda: datetime.now(UTC)), open_users(config), key)
 
