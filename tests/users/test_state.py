@@ -117,7 +117,7 @@ def test_ties_are_broken_in_the_order_of_the_features() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(events=EVENTS, generator=st.randoms(use_true_random=False))
 def test_many_orders_and_batches_give_what_the_whole_table_gives(events: list[Event], generator: random.Random) -> None:
     check_order(events, generator)
