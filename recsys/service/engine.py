@@ -101,8 +101,12 @@ class LiveEngine:
             return self._impersonal(version, query, step)
         barred, second = set(query.wanted.exclude_ids), int(query.time.timestamp())
         eligible = version.catalogue.eligible(query.wanted.filters, second)
-        kept = [item for item in last.items if item.item_id not in barred and version.catalogue.is_there(item.item_id)
-                and (eligible is None or eligible[version.catalogue.places.get(item.item_id, 0)])]  # fmt: skip
+        kept = [
+            item
+            for item in last.items
+            if item.item_id not in barred
+            and version.catalogue.may_be_listed(item.item_id, eligible, query.wanted.filters, second)
+        ]
         items = tuple(
             replace(item, rank=rank, source="fallback") for rank, item in enumerate(kept[: query.wanted.k], 1)
         )
