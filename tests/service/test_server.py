@@ -105,21 +105,19 @@ def test_it_says_where_it_is_and_that_it_is_open(serving: Callable[..., Server])
 
 
 def test_requests_in_flight_are_answered_before_it_stops(serving: Callable[..., Server]) -> None:
-    server = serving(4.0)
-    answers: list[int] = []
-
-    def ask() -> None:
-        answers.append(httpx.post(f"{server.url}/v1/recommendations", json={}, timeout=60).status_code)
-
-    asking = [threading.Thread(target=ask) for _ in range(5)]
-    for each in asking:
-        each.start()
-    while "recsys_requests_in_flight 6.0" not in httpx.get(f"{server.url}/metrics", timeout=60).text:
-        time.sleep(0.05)  # the request for the metrics is the sixth
-    os.kill(server.process.pid, signal.SIGTERM)
-    for each in asking:
-        each.join()
-    assert answers == [200] * 5
+    server = serving(5.0)
+    with ExitStack() as stack:
+        metrics = stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
+        metrics.get("/healthz")
+        asking = [stack.enter_context(server.connect()) for _ in range(5)]
+        for each in asking:
+            each.sendall(_head(2) + b"{}")
+        for _ in range(100):
+            if "recsys_requests_in_flight 6.0" in metrics.get("/metrics").text:  # the sixth is this one
+                break
+            time.sleep(0.02)
+        os.kill(server.process.pid, signal.SIGTERM)
+        assert [_read(each)[9:12] for each in asking] == [b"200"] * 5
     assert server.process.wait(60) == 0
     assert "Traceback" not in server.logged()
 
