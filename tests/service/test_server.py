@@ -60,7 +60,7 @@ class Server:
         return Path(self.log.name).read_text()
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def _read(connection: socket.socket) -> bytes:
 @contextmanager
 def _answers(server: Server) -> Iterator[None]:
     yield
-    assert httpx.get(f"{server.url}/healthz", timeout=20).status_code == 200
+    assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
 
 
 def test_it_says_where_it_is_and_that_it_is_open(serving: Callable[..., Server]) -> None:
@@ -101,25 +101,24 @@ def test_it_says_where_it_is_and_that_it_is_open(serving: Callable[..., Server])
     assert "/docs" in server.said
     assert server.process.stdout is not None
     assert "open" in server.process.stdout.readline()
-    assert httpx.get(f"{server.url}/docs", timeout=20).status_code == 200
+    assert httpx.get(f"{server.url}/docs", timeout=60).status_code == 200
 
 
 def test_requests_in_flight_are_answered_before_it_stops(serving: Callable[..., Server]) -> None:
-    server = serving(1.0)
-    answers: list[int] = []
-
-    def ask() -> None:
-        answers.append(httpx.post(f"{server.url}/v1/recommendations", json={}, timeout=30).status_code)
-
-    asking = [threading.Thread(target=ask) for _ in range(5)]
-    for each in asking:
-        each.start()
-    time.sleep(0.6)
-    os.kill(server.process.pid, signal.SIGTERM)
-    for each in asking:
-        each.join()
-    assert answers == [200] * 5
-    assert server.process.wait(20) == 0
+    server = serving(5.0)
+    with ExitStack() as stack:
+        metrics = stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
+        metrics.get("/healthz")
+        asking = [stack.enter_context(server.connect()) for _ in range(5)]
+        for each in asking:
+            each.sendall(_head(2) + b"{}")
+        for _ in range(100):
+            if "recsys_requests_in_flight 6.0" in metrics.get("/metrics").text:  # the sixth is this one
+                break
+            time.sleep(0.02)
+        os.kill(server.process.pid, signal.SIGTERM)
+        assert [_read(each)[9:12] for each in asking] == [b"200"] * 5
+    assert server.process.wait(60) == 0
     assert "Traceback" not in server.logged()
 
 
@@ -139,7 +138,7 @@ def test_a_client_outlasts_a_restart(serving: Callable[..., Server]) -> None:
     while len(recorded) < 5:
         time.sleep(0.01)
     os.kill(first.process.pid, signal.SIGTERM)
-    assert first.process.wait(20) == 0
+    assert first.process.wait(60) == 0
     serving(0.0, first.port)
     sending.join(60)
     assert len(recorded) == 60
@@ -159,7 +158,7 @@ def test_a_body_that_does_not_arrive_is_dropped_while_others_are_answered(servin
         assert b" 408 " in told
         assert b"application/problem+json" in told
         assert b" 408 " in _read(dripping)
-        assert 0.9 < time.monotonic() - started < 10
+        assert 0.9 < time.monotonic() - started < 60
 
 
 def test_a_connection_without_a_request_is_closed(serving: Callable[..., Server]) -> None:
@@ -203,7 +202,7 @@ def test_a_body_that_is_too_large_is_told_to_its_sender(serving: Callable[..., S
             f"{server.url}/v1/recommendations",
             content=b" " * size,
             headers={"content-type": "application/json"},
-            timeout=20,
+            timeout=60,
         )
         assert response.status_code == 413
     with server.connect() as connection:
@@ -215,7 +214,7 @@ def test_a_body_that_is_too_large_is_told_to_its_sender(serving: Callable[..., S
         for _ in range(200):
             connection.sendall(chunk)
     with _answers(server):
-        assert httpx.post(f"{server.url}/v1/recommendations", json={}, timeout=20).status_code == 200
+        assert httpx.post(f"{server.url}/v1/recommendations", json={}, timeout=60).status_code == 200
 
 
 def test_a_client_that_leaves_is_no_error(serving: Callable[..., Server]) -> None:
@@ -230,9 +229,9 @@ def test_a_client_that_leaves_is_no_error(serving: Callable[..., Server]) -> Non
 
 def test_ids_of_paths_and_bodies_do_not_reach_the_log(serving: Callable[..., Server]) -> None:
     server = serving()
-    httpx.put(f"{server.url}/v1/items/secret%2Fitem", json={"title": "x"}, timeout=20)
-    httpx.post(f"{server.url}/v1/recommendations?secret=1", json={"user_id": "secret"}, timeout=20)
-    httpx.get(f"{server.url}/secret", timeout=20)
+    httpx.put(f"{server.url}/v1/items/secret%2Fitem", json={"title": "x"}, timeout=60)
+    httpx.post(f"{server.url}/v1/recommendations?secret=1", json={"user_id": "secret"}, timeout=60)
+    httpx.get(f"{server.url}/secret", timeout=60)
     assert server.logged().count(" ms ") == 3
     assert "/v1/items/{id} 200" in server.logged()
     assert "secret" not in server.logged()
@@ -247,7 +246,7 @@ def test_many_open_connections_and_half_bodies_keep_nobody_out(serving: Callable
             if n % 2:
                 connection.sendall(_head(1_000) + b"{")
         for _ in range(5):
-            response = httpx.post(f"{server.url}/v1/recommendations", json={"user_id": "u"}, timeout=20)
+            response = httpx.post(f"{server.url}/v1/recommendations", json={"user_id": "u"}, timeout=60)
             assert response.status_code == 200
     with _answers(server):
         time.sleep(0.5)
