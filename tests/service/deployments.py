@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tests.serving.conftest import DIM, START, make_dataset, write_towers
 
 NOW = START + timedelta(days=21)
 _ADDRESS = re.compile(r"(http://\S+:\d+) serves")
+_STARTS_WITHIN_S = 60
 
 
 def blend_of(weights: dict[str, float]) -> Blend:
@@ -74,11 +76,13 @@ def serving(root: Path, titles: Sequence[str] = ()) -> Iterator[str]:
     config = root / "config.toml"
     # A busy machine must not turn answers into degraded ones.
     config.write_text(f'name = "demo"\nstorage = "{root / "state"}"\n[service]\ndeadline_ms = 20000\n', "utf-8")
-    command = [sys.executable, "-u", "-m", "recsys.cli", "serve", "--config", str(config), "--port", "0"]
-    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+    told = root / "told.txt"
+    program = "from recsys.cli import main; main()"
+    command = [sys.executable, "-c", program, "serve", "--config", str(config), "--port", "0"]
+    with told.open("w") as stream:
+        process = subprocess.Popen(command, start_new_session=True, stdout=stream, stderr=subprocess.STDOUT)
     try:
-        yield _address(process.stdout)
+        yield _address(process, told)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -86,13 +90,12 @@ def serving(root: Path, titles: Sequence[str] = ()) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        process.stdout.close()
 
 
-def _address(lines: Iterator[str]) -> str:
-    told = []
-    for line in lines:
-        told.append(line)
-        if found := _ADDRESS.search(line):
+def _address(process: subprocess.Popen[bytes], told: Path) -> str:
+    until = time.monotonic() + _STARTS_WITHIN_S
+    while time.monotonic() < until and process.poll() is None:
+        if found := _ADDRESS.search(told.read_text("utf-8")):
             return found.group(1)
-    raise RuntimeError(f"the service ended before it listened: {''.join(told)}")
+        time.sleep(0.1)
+    raise RuntimeError(f"the service did not begin to listen: {told.read_text('utf-8')}")
