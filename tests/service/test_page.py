@@ -183,7 +183,7 @@ def test_a_person_uses_the_page_by_mouse(page: Any) -> None:
     assert page.locator("#list-title").inner_text() == "Chosen for you"
     assert fact(page, "Agreed to a list of your own") == "yes"
 
-    for opinion in ("Like", "Don’t like", "Don’t know"):
+    for opinion in ("Like", "Don\u2019t like", "Don\u2019t know"):
         card = page.locator("#question-cards .card").first
         item = card.get_attribute("data-item")
         card.get_by_text(opinion, exact=True).click()
