@@ -222,3 +222,7 @@ def main() -> None:
         _errors.print(f"[red]{type(error).__name__}[/]", end=": ")
         _errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

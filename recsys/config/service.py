@@ -1,6 +1,6 @@
 """The online service: where it listens and what it puts up with."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recsys.config.frozen import Frozen
 
@@ -28,3 +28,12 @@ class ServiceConfig(Frozen):
     keep_alive_s: int = Field(default=20, ge=1, description="an idle connection is closed after it")
     shutdown_s: int = Field(default=30, ge=1, description="time for requests in flight when the service is stopped")
     keys_refresh_s: float = Field(default=5.0, gt=0, description="how soon a new or revoked API key counts")
+
+    @model_validator(mode="after")
+    def _one_body_fits(self) -> "ServiceConfig":
+        if self.max_pending_bytes < self.max_body_bytes:
+            raise ValueError(
+                f"service.max_pending_bytes must be at least service.max_body_bytes {self.max_body_bytes}; "
+                f"got {self.max_pending_bytes}"
+            )
+        return self

@@ -86,9 +86,10 @@ def write_bundle(
     write_json(str(folder / "bundle.json"), {"format": FORMAT, _LAST: last, **info})
 
 
-def load_bundle(uri: str, *, check: bool = True) -> Bundle:
+def load_bundle(uri: str, *, check: bool = True, threads: int = 2) -> Bundle:
     """Open a published bundle after checking every file's hash; needs no TensorFlow.
 
+    `threads` are those of the towers' runtime.
     Raises StorageError when a file is missing or changed, or the bundle's format is newer than this code.
     """
     if check:
@@ -103,4 +104,4 @@ def load_bundle(uri: str, *, check: bool = True) -> Bundle:
     blend = FittedBlend.load(folder / _BLEND, len(dataset.items.ids)) if blended else None
     counts = LabelCounts.load(folder / _COUNTS) if (folder / _COUNTS).exists() else None
     prior = TastePrior.load(folder / _PRIOR) if (folder / _PRIOR).exists() else None
-    return Bundle(dataset, ExportedTowers.load(folder / "towers"), info, blend, counts, prior)
+    return Bundle(dataset, ExportedTowers.load(folder / "towers", threads), info, blend, counts, prior)

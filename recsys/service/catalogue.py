@@ -126,6 +126,15 @@ class Catalogue:
             else:
                 self._newcomers = {**self._newcomers, item.item_id: self._newcomer(item)}
 
+    def may_be_listed(self, item_id: str, eligible: NDArray[np.bool_] | None, filters: Filters, second: int) -> bool:
+        """Tell whether an item is there at a second since 1970 and passes the filters, which left `eligible`."""
+        if (newcomer := self._newcomers.get(item_id)) is not None:
+            return newcomer.may_be_listed(second, filters)
+        row = self.places.get(item_id)
+        if row is None or not self._recommender.lister.available(second)[row]:
+            return False
+        return bool(not self._gone[row] if eligible is None else eligible[row])
+
     def eligible(self, filters: Filters, second: int) -> NDArray[np.bool_] | None:
         """Return bool[n_items]: what filters and removals leave; None where that is everything."""
         chosen = ~self._gone if self._gone.any() else None

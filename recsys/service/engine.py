@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from recsys.config import Config
 from recsys.data import PseudonymKey, load_key
@@ -100,8 +101,12 @@ class LiveEngine:
             return self._impersonal(version, query, step)
         barred, second = set(query.wanted.exclude_ids), int(query.time.timestamp())
         eligible = version.catalogue.eligible(query.wanted.filters, second)
-        kept = [item for item in last.items if item.item_id not in barred and version.catalogue.is_there(item.item_id)
-                and (eligible is None or eligible[version.catalogue.places.get(item.item_id, 0)])]  # fmt: skip
+        kept = [
+            item
+            for item in last.items
+            if item.item_id not in barred
+            and version.catalogue.may_be_listed(item.item_id, eligible, query.wanted.filters, second)
+        ]
         items = tuple(
             replace(item, rank=rank, source="fallback") for rank, item in enumerate(kept[: query.wanted.k], 1)
         )
@@ -286,6 +291,7 @@ def open_engine(config: Config) -> LiveEngine:
             "features.watch_ratio_weight needs the durations of all items at every event, which the service does not "
             "hold; set it to 0 to serve"
         )
+    threadpool_limits(config.service.threads)
     key = load_key(config)
     return LiveEngine(config, open_log(config, key.key_id, lambda: datetime.now(UTC)), open_users(config), key)
 

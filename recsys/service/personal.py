@@ -10,6 +10,7 @@ from recsys.data import PseudonymKey, pseudonymise
 from recsys.data.privacy import coarsen_users, mask_references
 from recsys.schema import AGE, LOCATION
 from recsys.service.answers import ItemSource, RankedItem
+from recsys.service.catalogue import Newcomer
 from recsys.service.contract import Query
 from recsys.service.version import Version
 from recsys.serving.listing import Listed
@@ -56,17 +57,27 @@ class Personal:
         met = {*wanted.exclude_ids, *wanted.answers, *(each.item_id for each in query.events)}
         if state is not None:
             met |= {*state.met, *(each.item for each in state.meetings)}
-        for each in catalogue.newcomers:
-            if each.item.item_id in met or not each.may_be_listed(second, wanted.filters):
-                continue
-            score = float(np.mean(version.recommender.lister.values(listed, each.nearest)))
+        fresh = [each for each in catalogue.newcomers
+                 if each.item.item_id not in met and each.may_be_listed(second, wanted.filters)]  # fmt: skip
+        reason = "new, and like what suits you" if wanted.explain else None
+        for each, score in zip(fresh, _where_nearest_stand(version, listed, fresh), strict=True):
             place = next((at for at, one in enumerate(found) if one[0] < score), len(found))
-            reason = "new, and like what suits you" if wanted.explain else None
-            found.insert(place, (score, each.item.item_id, each.item.title or "", reason, "cold_start"))
+            if place < wanted.k:
+                found.insert(place, (score, each.item.item_id, each.item.title or "", reason, "cold_start"))
         return tuple(
             RankedItem(name, title, score, rank, reason, kind, 1.0)
             for rank, (score, name, title, reason, kind) in enumerate(found[: wanted.k], 1)
         )
+
+
+def _where_nearest_stand(version: Version, listed: Listed, fresh: Sequence[Newcomer]) -> list[float]:
+    """Return for each item the mean score of its nearest items, for who asked."""
+    if not fresh:
+        return []
+    nearest = np.stack([each.nearest for each in fresh])
+    rows, places = np.unique(nearest, return_inverse=True)
+    values = version.recommender.lister.values(listed, rows)[places.reshape(nearest.shape)]
+    return [float(mean) for mean in values.mean(axis=1)]
 
 
 def pseudonym_of(user_id: str, key: PseudonymKey) -> str:

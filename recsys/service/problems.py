@@ -66,7 +66,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, DataError):
         return Problem(422, "refused", "The values do not fit what the service knows, or contradict each other.")
     if isinstance(error, StorageError):
-        return unavailable("Storage cannot be reached now; nothing was changed for certain. Try again.")
+        return unavailable("Storage cannot be reached now, so what was asked for may not have been done. Try again.")
     return Problem(500, "internal", "The service failed. The request id leads to its log.")
 
 

@@ -36,7 +36,7 @@ class Version:
 
         Raises StorageError when one is missing, damaged or of another version.
         """
-        recommender = BundleRecommender.open(champion.bundle, champion.index)
+        recommender = BundleRecommender.open(champion.bundle, champion.index, threads=config.service.threads)
         catalogue = Catalogue(recommender)
         arrival = log.last()
         for logged in log.items(arrival):

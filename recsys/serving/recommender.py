@@ -54,9 +54,16 @@ class BundleRecommender:
         self._settings = settings or RerankConfig()
 
     @classmethod
-    def open(cls, bundle: str, index: str, settings: RerankConfig | None = None, people: People | None = None) -> Self:
+    def open(
+        cls,
+        bundle: str,
+        index: str,
+        settings: RerankConfig | None = None,
+        people: People | None = None,
+        threads: int = 2,
+    ) -> Self:
         """Open a published bundle and index; raise StorageError when they do not belong together."""
-        loaded = load_bundle(bundle)
+        loaded = load_bundle(bundle, threads=threads)
         verify(index)
         forest, ids, about = load_index(local_path(index))
         if ids != loaded.dataset.items.ids:

@@ -48,7 +48,7 @@ def status(state: StateOption = Path("state")) -> None:
         raise typer.Exit(1)
     for service in running.services:
         _console.print(f"{service.name:<14} {'up' if service.is_alive() else 'down'}  {service.log}")
-    _console.print(f"Airflow  {running.airflow_url}\nMLflow   {running.mlflow_url}")
+    _console.print(f"Page     {running.service_url}\nAirflow  {running.airflow_url}\nMLflow   {running.mlflow_url}")
 
 
 def main() -> None:

@@ -12,11 +12,12 @@ from recsys.errors import RecsysError
 from recsys.stack.airflow_api import AirflowApi
 from recsys.stack.lock import demo_lock
 from recsys.stack.progress import Progress
-from recsys.stack.services import DAGS, up
+from recsys.stack.services import DAGS, answers, up
 from recsys.stack.state import StackState
 from recsys.storage import exists, join
 
 _POLL_S = 1.0
+_SERVED_S = 60.0
 
 
 class LoopError(RecsysError):
@@ -74,4 +75,17 @@ def _show(config: Config, state: StackState, console: Console) -> None:
     os.environ["MLFLOW_TRACKING_URI"] = state.mlflow_url
     os.environ["RECSYS_MLFLOW_UI"] = state.mlflow_url
     pipeline.show(config)
-    console.print(f"\nAirflow  {state.airflow_url}\nMLflow   {state.mlflow_url}\n\n`make down` stops both.")
+    _wait_served(state)
+    console.print(
+        f"\nPage     {state.service_url}\nAirflow  {state.airflow_url}\nMLflow   {state.mlflow_url}\n\n"
+        "`make down` stops all of them."
+    )
+
+
+def _wait_served(state: StackState) -> None:
+    """Wait until the service has taken over the champion; raise LoopError when it does not."""
+    deadline = time.monotonic() + _SERVED_S
+    while not answers(f"{state.service_url}/readyz"):
+        if time.monotonic() > deadline:
+            raise LoopError(f"the service does not serve the champion; see {state.service_url}/readyz")
+        time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""Settings of the local Airflow and MLflow, as environment variables."""
+"""Commands of the local stack, and the settings of Airflow and MLflow as environment variables."""
 
 import json
 import os
@@ -64,6 +64,11 @@ def mlflow_command(folder: Path, state: StackState) -> list[str]:
         *("--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "artifacts")),
         *("--allowed-hosts", ",".join(hosts)),
     ]
+
+
+def service_command(state: StackState) -> list[str]:
+    """Return the command of the online service; it serves once there is a champion."""
+    return [sys.executable, "-m", "recsys.cli", "serve", "--config", state.config, "--port", str(state.service_port)]
 
 
 def airflow_command(*arguments: str) -> list[str]:

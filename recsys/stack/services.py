@@ -11,7 +11,7 @@ from pathlib import Path
 from recsys.config import Config
 from recsys.errors import RecsysError
 from recsys.stack.airflow_api import AirflowApi
-from recsys.stack.environment import airflow_command, mlflow_command, stack_environment
+from recsys.stack.environment import airflow_command, mlflow_command, service_command, stack_environment
 from recsys.stack.lock import holder
 from recsys.stack.ports import free_port
 from recsys.stack.processes import Service, start, stop
@@ -29,13 +29,19 @@ def up(folder: Path, config: Config, config_path: Path, say: Callable[[str], Non
     """Return the running stack for this configuration, starting it when it is not there."""
     running = read_state(folder)
     if running is not None and running.is_up() and running.config == str(config_path):
-        say("Airflow and MLflow are up already")
+        say("Airflow, MLflow and the service are up already")
         return running
     if running is not None:
         down(folder, say)
     airflow_port = free_port(8080)
     mlflow_port = free_port(5000, frozenset({airflow_port}))
-    state = StackState(name=config.name, config=str(config_path), airflow_port=airflow_port, mlflow_port=mlflow_port)
+    state = StackState(
+        name=config.name,
+        config=str(config_path),
+        airflow_port=airflow_port,
+        mlflow_port=mlflow_port,
+        service_port=free_port(8000, frozenset({airflow_port, mlflow_port})),
+    )
     return _start(folder, state, say)
 
 
@@ -68,7 +74,7 @@ def _start(folder: Path, state: StackState, say: Callable[[str], None]) -> Stack
         state = state.model_copy(update={"services": (*state.services, service)})
         write_state(folder, state)
 
-    say(f"starting MLflow on {state.mlflow_url} and Airflow on {state.airflow_url}")
+    say(f"starting MLflow on {state.mlflow_url}, Airflow on {state.airflow_url}, the service on {state.service_url}")
     launch("mlflow", mlflow_command(home, state), "mlflow")
     try:
         _migrate(home / "airflow", env, mark_of(folder))
@@ -76,6 +82,7 @@ def _start(folder: Path, state: StackState, say: Callable[[str], None]) -> Stack
         launch("dag-processor", airflow_command("dag-processor"), "airflow")
         launch("triggerer", airflow_command("triggerer", "--skip-serve-logs"), "airflow")
         launch("scheduler", airflow_command("scheduler", "--skip-serve-logs"), "airflow")
+        launch("service", service_command(state), "service")
         _wait_ready(state)
     except BaseException:
         stop(mark_of(folder), state.services)
@@ -94,7 +101,11 @@ def _migrate(home: Path, env: Mapping[str, str], mark: str) -> None:
 def _wait_ready(state: StackState) -> None:
     api = AirflowApi(state.airflow_url)
     deadline = time.monotonic() + _READY_S
-    checks: list[Callable[[], bool]] = [lambda: api.is_ready(DAGS), lambda: _answers(f"{state.mlflow_url}/health")]
+    checks: list[Callable[[], bool]] = [
+        lambda: api.is_ready(DAGS),
+        lambda: answers(f"{state.mlflow_url}/health"),
+        lambda: answers(f"{state.service_url}/healthz"),
+    ]
     for is_ready in checks:
         while not is_ready():
             for service in state.services:
@@ -106,7 +117,8 @@ def _wait_ready(state: StackState) -> None:
         raise StackError("a DAG cannot be imported:\n" + "\n".join(problems))
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Tell whether an address answers with status 200."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http
             return bool(answer.status == 200)

@@ -17,6 +17,7 @@ class StackState(BaseModel):
     config: str
     airflow_port: int
     mlflow_port: int
+    service_port: int = 8000
     services: tuple[Service, ...] = ()
 
     @property
@@ -28,6 +29,11 @@ class StackState(BaseModel):
     def mlflow_url(self) -> str:
         """Address of the MLflow UI."""
         return f"http://{HOST}:{self.mlflow_port}"
+
+    @property
+    def service_url(self) -> str:
+        """Address of the service and its page."""
+        return f"http://{HOST}:{self.service_port}"
 
     def is_up(self) -> bool:
         """Tell whether every service that was started still runs."""

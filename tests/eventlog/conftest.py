@@ -52,9 +52,12 @@ def deployment(backend: str, storage: Path) -> Iterator[Config]:
         yield Config(storage=str(storage))
         return
     connection, name = connect(), f"test_{uuid.uuid4().hex[:12]}"
-    yield Config.model_validate({"storage": str(storage), "name": name, "eventlog": {"url": POSTGRESQL}})
-    connection.execute(f"DROP SCHEMA IF EXISTS {schema_of(name)} CASCADE")
-    connection.close()
+    try:
+        yield Config.model_validate({"storage": str(storage), "name": name, "eventlog": {"url": POSTGRESQL}})
+    finally:
+        connection.execute("SET lock_timeout = '10s'")  # a test that failed may have left a transaction open
+        connection.execute(f"DROP SCHEMA IF EXISTS {schema_of(name)} CASCADE")
+        connection.close()
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ def test_a_new_log_is_empty(log: EventLog) -> None:
 
 def test_an_event_id_counts_once_and_the_first_stays(log: EventLog, opened: Open) -> None:
     other = event(1, "berta", item_id="another")
-    assert log.append_events([event(1), other, event(1)]) == Appended(new=1, repeated=2)
+    assert log.append_events([event(1), event(1), other]) == Appended(new=1, repeated=2)
     assert opened().append_events([other, event(2)]) == Appended(new=1, repeated=1)
     assert [(one.arrival, one.row) for one in log.read_events(0, 9)] == [(1, event(1)), (2, event(2))]
 

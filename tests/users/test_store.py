@@ -210,8 +210,9 @@ def test_another_key_is_refused(place: Place, store: BackedUserStore) -> None:
 
 def test_a_store_cleared_for_another_key_is_noticed(place: Place, store: BackedUserStore) -> None:
     store.apply([event()])
-    store.clear()
-    store_at(place, key_id="rotated").apply([event()])
+    rotated = store_at(place, key_id="rotated")
+    rotated.clear()
+    rotated.apply([event()])
     store._checked -= 61
     with pytest.raises(ConfigError, match="rotated"):
         store.apply([event()])
