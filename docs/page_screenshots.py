@@ -58,6 +58,7 @@ def _use(page: Page) -> None:
         page.locator(f"#question-cards [data-item='{item}']").wait_for(state="detached")
     page.locator("#cards [data-action=like]").first.click()
     page.locator("#news", has_text="Liked").wait_for()
+    page.mouse.move(0, 0)
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(_SETTLE_MS)
 

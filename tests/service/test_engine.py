@@ -86,6 +86,16 @@ def test_an_event_changes_the_next_list_of_every_replica(engine: LiveEngine, dep
     other.close()
 
 
+def test_an_event_of_the_same_second_counts_at_once(engine: LiveEngine) -> None:
+    agreed(engine, "ann")
+    at = NOW + timedelta(milliseconds=400)
+    before = ask(engine, "ann", at=at)
+    met = ids(before)[0]
+    engine.record_many([[liked("ann", met, at=at + timedelta(milliseconds=100))]])
+    after = ask(engine, "ann", at=at + timedelta(milliseconds=200))
+    assert met not in ids(after) and {item.source for item in after.items} == {"model"}
+
+
 def test_who_has_not_agreed_gets_what_is_popular_and_nothing_is_kept(
     engine: LiveEngine, deployment: Deployment
 ) -> None:

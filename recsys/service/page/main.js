@@ -14,6 +14,8 @@ const NO_PERSON = {id: null, agreed: null, demographics: {}, done: [], answers: 
 
 let person = {...NO_PERSON};
 let profiling = false;
+let served = null; // the version of the last list
+let explained = null; // the version whose parameters are shown
 let waiting = Promise.resolve();
 let newsTimer = 0;
 const titles = new Map();
@@ -61,6 +63,7 @@ const refresh = async () => {
   else Object.assign(wanted, {user_id: person.id, exclude_ids: person.done.slice(-MOST_EXCLUDED)});
   const answer = await call("POST", "v1/recommendations", wanted);
   profiling = answer.profiling;
+  served = answer.bundle_version;
   showAnswer(answer);
   for (const item of answer.items) titles.set(item.item_id, item.title);
   const before = new Set([...at("cards").children].map((each) => each.dataset.item));
@@ -107,7 +110,9 @@ const readService = async () => {
   } catch (error) {
     showReadiness({bundle_version: null, refused_swap: error.message});
   }
+  if (explained === served) return; // what decides a list changes with the version alone
   showParameters(await call("GET", "v1/parameters"));
+  explained = served;
 };
 
 const refreshAll = async () => {
