@@ -18,10 +18,10 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundl
 export UV_SYSTEM_CERTS ?= true
 endif
 
-.PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots bench-quality bench-newcomers bench-speed bench-peers
+.PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots page-screenshots bench-quality bench-newcomers bench-speed bench-peers
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Create .venv and install the locked dependencies
 
@@ -98,3 +98,6 @@ bench-peers: .venv-peers/.installed ## Fit other people's models on the same spl
 
 screenshots: setup ## Take the README's pictures: a taste shift, run through a stack of its own
 	@$(RUN) docs/screenshots.py
+
+page-screenshots: setup ## Take the pictures of the service's page, by a service of its own
+	@$(RUN) -m docs.page_screenshots

@@ -13,12 +13,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from recsys.config import ServiceConfig
-from recsys.errors import StorageError
+from recsys.errors import NotFoundError, StorageError
 from recsys.service.access import Access
 from recsys.service.answers import RankedList, Recorded
 from recsys.service.batching import Batcher
 from recsys.service.bodies import BodyReader
 from recsys.service.contract import Engine, Query
+from recsys.service.demo_page import read_files, start_of
 from recsys.service.docs_page import content_security_policy, page_of
 from recsys.service.endpoint import Endpoint, Shared, Slots
 from recsys.service.guard import Guard
@@ -99,15 +100,27 @@ def _routes(handlers: Handlers, pages: dict[str, Handler], shared: Shared) -> li
 def _pages(document: dict[str, object]) -> dict[str, Handler]:
     policy = ((b"content-security-policy", content_security_policy().encode()),)
     description = Page(orjson.dumps(document), "application/json")
-    page = Page(page_of(document), "text/html; charset=utf-8", policy)
+    docs = Page(page_of(document), "text/html; charset=utf-8", policy)
+    files = read_files()
 
-    async def openapi(_: Call) -> Page:
-        return description
+    async def page_file(call: Call) -> Page:
+        if call.path_id not in files:
+            raise NotFoundError("the page has no such file")
+        return files[call.path_id]
 
-    async def docs(_: Call) -> Page:
+    return {
+        "openapi": _always(description),
+        "docs": _always(docs),
+        "page": _always(start_of(files)),
+        "page_file": page_file,
+    }
+
+
+def _always(page: Page) -> Handler:
+    async def answer(_: Call) -> Page:
         return page
 
-    return {"openapi": openapi, "docs": docs}
+    return answer
 
 
 async def _not_found(scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -1,5 +1,6 @@
 """What answers: the champion's bundle for users whose states are stored, kept up to date by every event."""
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -221,7 +222,7 @@ class LiveEngine:
             return {}, "no_state"
 
     def _ask(self, version: Version, query: Query, state: UserState | None) -> Ask:
-        wanted, second = query.wanted, int(query.time.timestamp())
+        wanted, second = query.wanted, _second_from(query.time)
         places = version.catalogue.places
         person = None
         if state is not None:
@@ -294,6 +295,15 @@ def open_engine(config: Config) -> LiveEngine:
     threadpool_limits(config.service.threads)
     key = load_key(config)
     return LiveEngine(config, open_log(config, key.key_id, lambda: datetime.now(UTC)), open_users(config), key)
+
+
+def _second_from(time: datetime) -> int:
+    """Return the first whole second that is not before a time.
+
+    Histories hold events that are older than the second of the list; what was done a moment ago is among them only if
+    that second is not rounded down.
+    """
+    return math.ceil(time.timestamp())
 
 
 def _exposures(query: Query, user: str, ranked: RankedList, key: PseudonymKey) -> list[LoggedEvent]:

@@ -215,4 +215,18 @@ OPERATIONS: Final = (
     Operation("metrics", "GET", "/metrics", "Metrics for Prometheus", "read", None, limited=False),
     Operation("openapi", "GET", "/openapi.json", "This description", "read", None, described=False, by_browser=True),
     Operation("docs", "GET", "/docs", "A page of the operations", "read", None, described=False, by_browser=True),
+    # The page holds no data and needs no key, so that a person can enter one there.
+    Operation("page", "GET", "/", "A page to try the service on", None, None, described=False, limited=False),
+    Operation(
+        "page_file",
+        "GET",
+        "/page/{id}",
+        "A file of that page",
+        None,
+        None,
+        parameters=(_id_of("file", "style.css"),),
+        can_miss=True,
+        described=False,
+        limited=False,
+    ),
 )

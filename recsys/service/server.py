@@ -42,7 +42,7 @@ def serve(
     app = create_app(engine, settings, partial(read_keyring, config.storage) if keyring is not None else None)
     listening = _listen(settings)
     address = f"http://{_shown(settings.host)}:{listening.getsockname()[1]}"
-    say(f"{address} serves {config.name}; its operations are shown at {address}/docs")
+    say(f"{address} serves {config.name}; try it at {address}/, its operations are shown at {address}/docs")
     if keyring is None:
         say("It is open: there is no API key, so every program of this machine may read and write everything.")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -1,8 +1,10 @@
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -27,6 +29,10 @@ from recsys.service.answers import (
     UserExport,
 )
 from recsys.service.requests import Consent, Event, ItemRecord, OnboardingRequest, UserRecord
+
+if TYPE_CHECKING:  # the fixtures below import it where it is needed, as it imports the training rooms
+    from recsys.serving import Champion
+    from tests.service.deployments import Deployment
 
 NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
 EVENT = {
@@ -151,3 +157,29 @@ def engine() -> FakeEngine:
 def client(engine: FakeEngine) -> Iterator[TestClient]:
     with client_of(engine) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, list[Champion]]":
+    from tests.service.deployments import build
+
+    root = tmp_path_factory.mktemp("built") / "state"
+    return root, build(root)
+
+
+@pytest.fixture
+def deployment(built: "tuple[Path, list[Champion]]", tmp_path: Path) -> "Deployment":
+    from recsys.config import Config
+    from recsys.serving import Champion, write_champion
+    from tests.service.deployments import Deployment
+
+    root, champions = built
+    shutil.copytree(root, tmp_path / "state")
+
+    def moved(champion: Champion) -> Champion:
+        return Champion.model_validate_json(champion.model_dump_json().replace(str(root), str(tmp_path / "state")))
+
+    first, second = (moved(each) for each in champions)
+    config = Config(storage=str(tmp_path / "state"))
+    write_champion(config.storage, first)
+    return Deployment(config, (first, second))

@@ -24,6 +24,7 @@ NEEDED: dict[str, Scope | None] = {
     "next_questions": "read", "parameters": "read", "docs": "read", "openapi": "read", "metrics": "read",
     "record": "write", "put_item": "write", "delete_item": "write", "put_user": "write", "put_consent": "write",
     "erase_user": "admin", "export_user": "admin", "healthz": None, "readyz": None,
+    "page": None, "page_file": None,
 }  # fmt: skip
 
 

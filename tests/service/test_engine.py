@@ -3,22 +3,18 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from recsys.config import BlendConfig, Config, OnboardingConfig
+from recsys.config import Config
 from recsys.data import load_key
 from recsys.errors import NotFoundError, RefusedError
 from recsys.eventlog import open_log
-from recsys.features import TEST
 from recsys.index import export_index
-from recsys.model import ExportedTowers
-from recsys.registry import write_bundle
-from recsys.scoring import TOWER, Blend, FittedBlend, TastePrior
 from recsys.service.contract import Query
 from recsys.service.engine import LiveEngine, open_engine
 from recsys.service.personal import pseudonym_of
@@ -32,68 +28,13 @@ from recsys.service.requests import (
     SessionEvent,
     UserRecord,
 )
-from recsys.serving import Champion, write_champion
+from recsys.serving import write_champion
 from recsys.storage import publish
 from recsys.users import open_users
-from tests.serving.conftest import DIM, START, make_dataset, write_towers
+from tests.service.deployments import NOW, Deployment
+from tests.serving.conftest import DIM, make_dataset
 
-
-def blend_of(weights: dict[str, float]) -> Blend:
-    return Blend(weights=weights, scales=dict.fromkeys(weights, 1.0), validation={}, n_users=30, ease_l2=5.0,
-                 recent_days=7, settings=BlendConfig(), taste_weight=0.5,
-                 onboarding=OnboardingConfig(n_pool=20))  # fmt: skip
-
-
-NOW = START + timedelta(days=21)
 YES, NO = (Consent(personalization=each, analytics=each, do_not_sell=not each) for each in (True, False))
-
-
-@dataclass
-class Deployment:
-    """A storage root with two versions, the first one champion."""
-
-    config: Config
-    champions: tuple[Champion, Champion]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Champion]]:
-    root = tmp_path_factory.mktemp("built") / "state"
-    dataset = make_dataset()
-    write_towers(root / "towers", dataset)
-    towers = ExportedTowers.load(root / "towers")
-    prior = TastePrior.fit(dataset, OnboardingConfig(n_pool=20))
-    blend = FittedBlend.fit(blend_of(weights={TOWER: 1.0, "popularity": 0.5}), dataset, TEST + 1)
-    queries = np.random.default_rng(1).normal(size=(20, DIM)).astype(np.float32)
-    with publish(str(root / "indexes")) as index:
-        export_index(Config().index, dataset.items.ids, towers.item_vectors, queries, index.path)
-    champions = []
-    for version, fitted in (("1", blend), ("2", None)):
-        with publish(str(root / "bundles")) as bundle:
-            write_bundle(bundle.path, root / "towers", dataset, {"run_key": version}, fitted, prior)
-        digest = f"{bundle.uri.rsplit('/', 1)[-1]}-{index.uri.rsplit('/', 1)[-1]}"
-        champions.append(
-            Champion(
-                version=version, digest=digest, bundle=bundle.uri, index=index.uri, run_id="r", run_key=version,
-                dataset=str(root / "d"), evaluation=str(root / "e"), recipe_towers=str(root / "t"),
-                recipe_features=str(root / "f"), trained_until=NOW.isoformat(),
-            )
-        )  # fmt: skip
-    return root, champions
-
-
-@pytest.fixture
-def deployment(built: tuple[Path, list[Champion]], tmp_path: Path) -> Deployment:
-    root, champions = built
-    shutil.copytree(root, tmp_path / "state")
-
-    def moved(champion: Champion) -> Champion:
-        return Champion.model_validate_json(champion.model_dump_json().replace(str(root), str(tmp_path / "state")))
-
-    first, second = (moved(each) for each in champions)
-    config = Config(storage=str(tmp_path / "state"))
-    write_champion(config.storage, first)
-    return Deployment(config, (first, second))
 
 
 @pytest.fixture
@@ -143,6 +84,16 @@ def test_an_event_changes_the_next_list_of_every_replica(engine: LiveEngine, dep
     (again,) = engine.record_many([[liked("ann", met), liked("ann", met)]])
     assert (again.accepted, again.repeated) == (0, 2)  # type: ignore[union-attr]
     other.close()
+
+
+def test_an_event_of_the_same_second_counts_at_once(engine: LiveEngine) -> None:
+    agreed(engine, "ann")
+    at = NOW + timedelta(milliseconds=400)
+    before = ask(engine, "ann", at=at)
+    met = ids(before)[0]
+    engine.record_many([[liked("ann", met, at=at + timedelta(milliseconds=100))]])
+    after = ask(engine, "ann", at=at + timedelta(milliseconds=200))
+    assert met not in ids(after) and {item.source for item in after.items} == {"model"}
 
 
 def test_who_has_not_agreed_gets_what_is_popular_and_nothing_is_kept(

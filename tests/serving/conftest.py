@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,7 +48,7 @@ def _frame(rows: list[dict[str, object]], schema: dict[str, pl.DataType]) -> pl.
     return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
 
 
-def make_dataset() -> Dataset:
+def make_dataset(titles: Sequence[str] = ()) -> Dataset:
     generator = np.random.default_rng(3)
     events = []
     for user in range(N_USERS):
@@ -67,7 +68,7 @@ def make_dataset() -> Dataset:
     items = [
         {
             "item_id": f"i{item:03d}",
-            "title": f"Title {item}",
+            "title": titles[item] if titles else f"Title {item}",
             "description": f"about topic{item % 5} and word{item % 7}",
             "categories": [f"topic{item % 5}"],
             "creator": f"c{item % 4}",
