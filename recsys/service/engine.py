@@ -234,7 +234,9 @@ class LiveEngine:
         taste = None
         if answers:
             history, taste = version.newcomers.folded(answers, demographics, history)
-        barred = [places[item] for item in (*wanted.exclude_ids, *wanted.answers) if item in places]
+        met = (*(each.item for each in state.meetings), *state.met) if state is not None else ()
+        # What was met is never listed again, be its time after that of the request, as of a clock that is ahead.
+        barred = [places[item] for item in (*wanted.exclude_ids, *wanted.answers, *met) if item in places]
         return Ask(
             person=person,
             k=wanted.k,

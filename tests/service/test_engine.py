@@ -96,6 +96,14 @@ def test_an_event_of_the_same_second_counts_at_once(engine: LiveEngine) -> None:
     assert met not in ids(after) and {item.source for item in after.items} == {"model"}
 
 
+def test_what_was_met_by_a_clock_that_is_ahead_or_late_leaves_the_list_too(engine: LiveEngine) -> None:
+    agreed(engine, "ann")
+    for days in (0, 3, -400):
+        met = ids(ask(engine, "ann"))[0]
+        engine.record_many([[liked("ann", met, at=NOW + timedelta(days=days))]])
+        assert met not in ids(ask(engine, "ann", k=100))
+
+
 def test_who_has_not_agreed_gets_what_is_popular_and_nothing_is_kept(
     engine: LiveEngine, deployment: Deployment
 ) -> None:
