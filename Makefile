@@ -18,7 +18,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundl
 export UV_SYSTEM_CERTS ?= true
 endif
 
-.PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots page-screenshots bench-quality bench-newcomers bench-speed bench-peers
+.PHONY: help setup demo down status clean test test-unit test-e2e lint types arch lock screenshots page-screenshots bench-quality bench-newcomers bench-speed bench-serve bench-peers
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -79,6 +79,9 @@ bench-quality: setup ## Run the benchmark cases and rewrite benchmarks/RESULTS.m
 
 bench-newcomers: setup ## Measure every path of cold start on MovieLens 1M (docs/newcomers.md)
 	@for each in coldstart newitems warmstart onboarding reranking; do $(RUN) benchmarks/$$each.py || exit 1; done
+
+bench-serve: setup ## Measure the online service under load, and rewrite benchmarks/SERVE.md
+	@$(RUN) benchmarks/serve.py
 
 bench-speed: setup ## Measure what training costs by events and catalogue and rewrite benchmarks/SPEED.md (DATE=2026-01-31)
 	@$(RUN) benchmarks/profile_step.py --plot benchmarks/step.png
