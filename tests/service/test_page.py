@@ -171,7 +171,7 @@ def test_a_person_uses_the_page_by_mouse(page: Any) -> None:
     news(page, "You are person-")
     user = page.locator("#who").inner_text().removeprefix("You are ")
     assert "You have not agreed" in page.locator("#list-note").inner_text()
-    assert fact(page, "Age") == "25-34"
+    assert fact(page, "Age") == "25-34" and "20" in fact(page, "Here since")
     popular = shown(page)
     page.locator("#cards [data-action=view]").first.click()
     news(page, "Nothing of it was kept")
@@ -206,8 +206,10 @@ def test_a_person_uses_the_page_by_mouse(page: Any) -> None:
     assert page.locator("#cards .reason").first.inner_text()
 
     page.locator("#cards [data-action=similar]").first.click()
-    page.locator("#similar .row").first.wait_for()
+    page.locator("#similar .row button").first.click()
+    assert page.locator("#similar .row .tag").inner_text() == "Liked"
     page.locator("#similar").get_by_role("button", name="Close").click()
+    page.locator("#events li").nth(4).wait_for()
 
     assert fact(page, "Version of the list", "#service").startswith("1-")
     assert fact(page, "Version that serves", "#service") == fact(page, "Version of the list", "#service")

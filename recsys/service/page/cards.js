@@ -43,6 +43,7 @@ export const similarRow = (item, act) => {
   const done = (event) => {
     act(item, event);
     row.replaceChildren(make("span", {}, nameOf(item)), make("span", {class: "tag"}, DONE[event]));
+    row.closest("dialog").querySelector("form button").focus();
   };
   if (act) {
     row.append(make("span", {class: "actions"}, ...["like", "view"].map((event) =>

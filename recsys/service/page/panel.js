@@ -62,7 +62,9 @@ export const showKnown = (tables, titles, note = "") => {
   const told = tables || {};
   const events = (told.events || []).filter((each) => each.event !== "impression");
   const n_shown = (told.events || []).length - events.length;
-  const rows = [...(told.facts || []).map((each) => [FACTS[each.name] || each.name, plain(each.value)])];
+  const rows = (told.facts || []).map((each) => [FACTS[each.name] || each.name, plain(each.value)]);
+  const since = (told.users || [])[0]?.signed_up_at;
+  if (since) rows.push(["Here since", new Date(since).toLocaleDateString("en", {dateStyle: "medium"})]);
   if (n_shown) rows.push(["Items shown to you", n_shown]);
   pairs(at("facts"), rows);
   at("knows-note").textContent = note || (rows.length || events.length ? "" : "Nothing.");
