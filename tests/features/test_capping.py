@@ -3,6 +3,7 @@
 import numpy as np
 
 from recsys.features import Dataset, heldout
+from recsys.serving import DatasetPeople
 from recsys.serving.requests import asker_of
 from tests.features.conftest import Build, Row
 
@@ -43,8 +44,8 @@ def test_what_does_not_count_is_known_but_neither_counted_nor_in_a_vocabulary(bu
 
 def test_what_does_not_count_is_never_recommended_to_its_user(build: Build) -> None:
     dataset = build(PEOPLE + crawl(30, 1, "x"), cutoffs=(DAY * 8, DAY * 9), max_user_events=8)
-    row = dataset.users.ids.tolist().index("crawler")
-    asker = asker_of(dataset, row, {}, None, None, int(np.max(dataset.events.timestamp)) + 1)
+    crawler = DatasetPeople(dataset).find("crawler")
+    asker = asker_of(dataset, crawler, {}, None, None, int(np.max(dataset.events.timestamp)) + 1)
     assert len(asker.seen) == 30 and len(asker.positives) == 8
 
 

@@ -135,6 +135,7 @@ def _tower(*, ordered: bool) -> QueryTower:
 
 
 def test_in_training_user_ids_are_masked_and_only_there() -> None:
+    tf.random.set_seed(1)
     tower = QueryTower(ModelConfig(dropout=0.0, user_id_dropout=1.0), SIZES, ordered=True)
     window = _window(3)
     nobody = {**window, "user": tf.zeros_like(window["user"])}

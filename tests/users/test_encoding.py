@@ -14,6 +14,7 @@ from recsys.data import read_consented
 from recsys.features import Dataset, EventArrays, frames_to_dataset
 from recsys.model.inputs import query_inputs
 from recsys.schema import DURATION_S, ITEM_ID
+from recsys.serving import DatasetPeople
 from recsys.serving.requests import asker_of
 from recsys.users import Encoding, Limits, UserState, Weighing, merged, states_of_users
 from recsys.users.encoding import Vocabulary
@@ -126,8 +127,9 @@ def test_who_asks_is_the_same_at_any_time(world: Tables, back: int) -> None:
     dataset = frames_to_dataset(config, *world, whole=True)
     states, encoding = states_of(world, config), encoding_of(dataset, config)
     until = int(np.max(dataset.events.timestamp)) - back * 86_400
-    for row, user in enumerate(dataset.users.ids.tolist()):
-        asker = asker_of(dataset, row, {}, None, None, until)
+    people = DatasetPeople(dataset)
+    for user in dataset.users.ids.tolist():
+        asker = asker_of(dataset, people.find(user), {}, None, None, until)
         events = states.get(user, UserState(user)).arrays(encoding, until)
         np.testing.assert_array_equal(events.item[events.positive], asker.positives)
         np.testing.assert_array_equal(events.kind[events.positive], asker.kinds)
