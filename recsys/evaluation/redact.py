@@ -21,23 +21,23 @@ PER_USER: Final = ("per_user.npz", "slices.npz")
 
 
 def redact_evaluation(
-    config: Config, uri: str, dataset: Dataset, users: Collection[str], info: Mapping[str, JsonValue]
+    config: Config, uri: str, dataset: Dataset | None, users: Collection[str], info: Mapping[str, JsonValue]
 ) -> str:
     """Publish a copy of an evaluation without the values and judged lists of some users; returns its address.
 
-    `dataset` is the one it was measured on, with these users in it; `info` replaces entries of the manifest. Where
-    nobody can tell any more whose value is whose, as the dataset has lost users since, the copy holds no values of
-    single users and no lists. The evaluation it is made from stays until it is collected.
+    `dataset` is the one it was measured on, with these users in it; `info` replaces entries of the manifest. Without
+    it, as it has lost users since and nobody can tell any more whose value is whose, the copy holds no values of single
+    users and no lists. The evaluation it is made from stays until it is collected.
     """
     told, folder = verify(uri).info, local_path(uri)
-    gone = dataset.users.ids.to_series().is_in(sorted(users)).to_numpy()
-    measured = _measured(config, dataset)
+    measured = None if dataset is None else _measured(config, dataset)
     about = {**told, **info, "redacted_from": redacted_from(told, uri)}
     with publish(uri.rsplit("/", 1)[0], about) as publication:
         for path in sorted(each for each in folder.iterdir() if each.name != "MANIFEST.json"):
             if path.name not in (*PER_USER, SAMPLE_FILE):
                 (publication.path / path.name).write_bytes(path.read_bytes())
-        if measured is not None and _is_of(folder, measured):
+        if dataset is not None and measured is not None and _is_of(folder, measured):
+            gone = dataset.users.ids.to_series().is_in(sorted(users)).to_numpy()
             for name in PER_USER:
                 _copy_arrays(folder / name, publication.path / name, ~gone[measured])
             _copy_lists(folder, publication.path, gone)
@@ -47,7 +47,7 @@ def redact_evaluation(
 def _measured(config: Config, dataset: Dataset) -> NDArray[np.integer] | None:
     try:
         return np.asarray(measured_users(config, dataset).user_rows)
-    except DataError:  # too many were taken out before
+    except DataError:  # the settings of consent have changed since, and nobody may be measured
         return None
 
 

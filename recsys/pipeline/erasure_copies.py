@@ -49,7 +49,9 @@ def _evaluations(config: Config, plan: Plan, copies: dict[str, str]) -> Iterator
     for uri in _wanted(config, plan, "evaluations"):
         features = _made_of(config, uri, {})
         users = withheld_in(features, plan.limits)
-        yield uri, redact_evaluation(config, uri, load_dataset(features), users, _led(config, uri, copies))
+        # A copy of the training set has other rows than those that were measured.
+        measured = load_dataset(features) if digest_at(features) in _built_from(uri).values() else None
+        yield uri, redact_evaluation(config, uri, measured, users, _led(config, uri, copies))
 
 
 def _bundles(config: Config, plan: Plan, copies: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -66,7 +68,7 @@ def _wanted(config: Config, plan: Plan, room: str) -> list[str]:
 
 def _made_of(config: Config, uri: str, copies: dict[str, str]) -> str:
     """Return the training set that towers or an evaluation are of: as it is in storage, or the copy made of it."""
-    features = _stored(config)[read_manifest(uri).info["built_from"]["features"]]  # type: ignore[call-overload,index]
+    features = _stored(config)[_built_from(uri)["features"]]
     return copies.get(features, features)
 
 
@@ -74,9 +76,12 @@ def _led(config: Config, uri: str, copies: dict[str, str]) -> Json:
     """Return the entry of a manifest that names what a folder is built from, led to the copies."""
     became = {digest: digest_at(copies.get(now, now)) for digest, now in _stored(config).items()}
     became |= {digest_at(old): digest_at(new) for old, new in copies.items()}
+    return {"built_from": {name: became.get(digest, digest) for name, digest in _built_from(uri).items()}}
+
+
+def _built_from(uri: str) -> dict[str, str]:
     built = read_manifest(uri).info.get("built_from")
-    names = built if isinstance(built, dict) else {}
-    return {"built_from": {name: became.get(str(digest), digest) for name, digest in names.items()}}
+    return {name: str(digest) for name, digest in built.items()} if isinstance(built, dict) else {}
 
 
 def _stored(config: Config) -> dict[str, str]:

@@ -30,7 +30,9 @@ def counts_of(config: Config, source: LiteralSource) -> dict[str, int]:
 
 def test_events_of_an_erased_user_are_withheld_and_counted(configured: Build) -> None:
     config = configured()
-    source = LiteralSource([event(0, "one"), event(1, "two"), event(2, "two")], [user("one"), user("two")], [item("i0")])
+    source = LiteralSource(
+        [event(0, "one"), event(1, "two"), event(2, "two")], [user("one"), user("two")], [item("i0")]
+    )
     assert "withheld_erased" not in counts_of(config, source)
     bury(config, {hidden(config, "two"): AT}, load_key(config))
     counts = counts_of(config, source)
