@@ -130,6 +130,26 @@ def gc(
 
 
 @app.command()
+def erase(
+    as_of: Annotated[str | None, typer.Option(help="the moment that certificates name, ISO 8601")] = None,
+    config: ConfigOption = None,
+    user: Annotated[str | None, typer.Option(help="make an order for this id of the source, and carry it out")] = None,
+    verify: Annotated[str | None, typer.Option(help="only check the certificate of this receipt")] = None,
+) -> None:
+    """Carry out all orders of erasure and print the receipts of their certificates; or check a certificate."""
+    settings = load_config(config)
+    if verify is not None:
+        found = pipeline.verify_erasure(settings, verify)
+        typer.echo(json.dumps(found, indent=2))
+        if found["holds"] and not found["consented_anew"]:
+            raise typer.Exit(1)
+        return
+    if as_of is None:
+        raise ConfigError("recsys erase needs --as-of, such as 2026-01-31, or --verify with a receipt")
+    typer.echo(json.dumps(pipeline.erase(settings, as_of, user, _say), indent=2))
+
+
+@app.command()
 def rotate_key(config: ConfigOption = None) -> None:
     """Load everything again under the configured pseudonym key, then replace what another key wrote."""
     typer.echo(json.dumps(pipeline.rotate_key(load_config(config)), indent=2))

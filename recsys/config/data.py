@@ -22,6 +22,13 @@ class PrivacyConfig(Frozen):
     location_parts: int = Field(default=1, ge=0, description="parts of a '/'-separated location that are kept")
     key_env: str = "RECSYS_PSEUDONYM_KEY"
     key_file_env: str = "RECSYS_PSEUDONYM_KEY_FILE"
+    erasure_days: int = Field(default=30, ge=1, description="days after which an open order of erasure is overdue")
+    certificate_key_file_env: str = Field(
+        default="RECSYS_CERTIFICATE_KEY_FILE",
+        min_length=1,
+        description="environment variable naming a PEM file of an Ed25519 private key that signs certificates of "
+        "erasure; unset: they are sealed with the pseudonym key",
+    )
 
 
 class ValidationConfig(Frozen):

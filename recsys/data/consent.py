@@ -1,6 +1,6 @@
 """Who may pass the privacy door, and what happens to the events of those who may not."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -30,6 +30,7 @@ UNREADABLE_CONSENT: Final = "withheld_unreadable_consent"
 DO_NOT_SELL_WITHHELD: Final = "withheld_do_not_sell"
 UNKNOWN_USER: Final = "withheld_unknown_user"
 NO_USER: Final = "withheld_no_user"
+ERASED: Final = "withheld_erased"
 RETENTION: Final = "dropped_retention"
 STATUSES: Final = (KEPT, NO_CONSENT, UNREADABLE_CONSENT, DO_NOT_SELL_WITHHELD, UNKNOWN_USER, NO_USER, RETENTION)
 
@@ -58,6 +59,12 @@ def build_register(users: pl.DataFrame, privacy: PrivacyConfig, key: PseudonymKe
     return known.with_columns(status.alias(STATUS), pseudonymise(known[USER_ID], key).alias(PSEUDONYM))
 
 
+def mark_erased(rows: pl.DataFrame, is_erased: Callable[[pl.Series], pl.Series]) -> pl.DataFrame:
+    """Return rows with pseudonyms in which who was erased does not pass, whatever the source says of consent."""
+    status = pl.when(is_erased(rows[PSEUDONYM])).then(pl.lit(ERASED)).otherwise(STATUS)
+    return rows.with_columns(status.alias(STATUS))
+
+
 def register_as_of(register: pl.DataFrame, end: datetime) -> pl.DataFrame:
     """Return the register as it was known just before `end`, with one status for all rows of a user."""
     known = register.filter(pl.col(SIGNED_UP_AT).is_null() | (pl.col(SIGNED_UP_AT) < end))
@@ -83,16 +90,23 @@ def events_for_analytics(interactions: pl.DataFrame, users: pl.DataFrame, privac
 
 
 def screen_interactions(
-    batch: pl.DataFrame, register: pl.DataFrame, privacy: PrivacyConfig, key: PseudonymKey, horizon: datetime | None
+    batch: pl.DataFrame,
+    register: pl.DataFrame,
+    privacy: PrivacyConfig,
+    key: PseudonymKey,
+    horizon: datetime | None,
+    is_erased: Callable[[pl.Series], pl.Series] | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the events that may pass, with raw ids, and one row per status with its count.
 
     `register` is one as of the partition's end. Events before `horizon` are past retention. Without any user row
-    consent is unknown for everybody: then `consent_missing` decides.
+    consent is unknown for everybody: then `consent_missing` decides, and `is_erased` tells of pseudonyms who is not to
+    pass all the same; a register knows that itself, see `mark_erased`.
     """
     consent = register.unique(USER_ID, keep="first").select(USER_ID, STATUS, PSEUDONYM)
     if consent.is_empty() and privacy.consent_missing == "allow":
         joined = batch.with_columns(pl.lit(KEPT).alias(STATUS), pseudonymise(batch[USER_ID], key).alias(PSEUDONYM))
+        joined = joined if is_erased is None else mark_erased(joined, is_erased)
     else:
         joined = batch.join(consent, on=USER_ID, how="left", maintain_order="left")
     expired = pl.lit(False) if horizon is None else (pl.col(TIMESTAMP) < horizon).fill_null(False)

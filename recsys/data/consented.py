@@ -52,7 +52,7 @@ def read_consented(config: Config) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataF
     for batch in source.interactions(begin, end):
         rows = to_contract(batch, INTERACTIONS, "interactions")
         some = some if len(some) else rows[USER_ID]
-        passed, counts = screen_interactions(rows, register, door.privacy, door.key, door.horizon)
+        passed, counts = screen_interactions(rows, register, door.privacy, door.key, door.horizon, door.is_erased)
         kept.append(passed.drop(PSEUDONYM))
         judged.append(counts)
     interactions = pl.concat(kept)

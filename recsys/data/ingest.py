@@ -18,6 +18,7 @@ from pydantic import JsonValue
 
 from recsys.config import Config
 from recsys.data.consent import (
+    ERASED,
     KEPT,
     PSEUDONYM,
     STATUS,
@@ -27,9 +28,11 @@ from recsys.data.consent import (
     count_users,
     hide_ids,
     id_forms,
+    mark_erased,
     register_as_of,
     screen_interactions,
 )
+from recsys.data.erased import read_tombstones
 from recsys.data.privacy import PseudonymKey, coarsen_users, load_key
 from recsys.data.register import check_key, publish_consent
 from recsys.data.sources import Pseudonymous, Source
@@ -42,6 +45,7 @@ from recsys.storage import Publication, join, publish
 BEGINNING: Final = datetime(1000, 1, 1, tzinfo=UTC)  # before any sign-up or publication
 BEYOND: Final = datetime(9999, 1, 1, tzinfo=UTC)  # after any change
 _DAY: Final = timedelta(days=1)
+_NO_POLICY: Final = {"key_env", "key_file_env", "erasure_days", "certificate_key_file_env"}
 _SAMPLE: Final = 10_000  # events whose user ids show the form such ids have
 _MAX_DAYS: Final = 10_000  # 27 years of daily partitions: more comes of a wrong timestamp, not of a history
 
@@ -53,13 +57,14 @@ class PrivacyDoor:
         self.privacy, self.key, self.end = config.privacy, _door_key(config, source), end
         self.horizon = end - timedelta(days=config.privacy.retention_days) if config.privacy.retention_days else None
         users = collect(source.users(BEGINNING, end), USERS, "users")
-        self.register = build_register(users, self.privacy, self.key)
+        self.is_erased = read_tombstones(config, self.key).marks
+        self.register = mark_erased(build_register(users, self.privacy, self.key), self.is_erased)
         self.items = collect(source.items(BEGINNING, end), ITEMS, "items")
         self.first, self.last = source.interval()
 
     def policy(self) -> dict[str, JsonValue]:
         """Return the consent policy and the key's id, for a manifest."""
-        chosen = self.privacy.model_dump(mode="json", exclude={"key_env", "key_file_env"})
+        chosen = self.privacy.model_dump(mode="json", exclude=_NO_POLICY)
         return {"policy": chosen, "key_id": self.key.key_id}
 
 
@@ -156,7 +161,7 @@ def _write_interactions(
     with TableWriter(folder.path / "interactions.parquet", INTERACTIONS) as writer:
         for batch in source.interactions(start, end):
             events = to_contract(batch, INTERACTIONS, "interactions")
-            kept, statuses = screen_interactions(events, register, door.privacy, door.key, door.horizon)
+            kept, statuses = screen_interactions(events, register, door.privacy, door.key, door.horizon, door.is_erased)
             counts.update({"read": len(events), **dict(statuses.iter_rows())})
             some = some or [events[USER_ID].head(_SAMPLE)]
             for name, seen in named.items():
@@ -167,7 +172,8 @@ def _write_interactions(
     together = {
         name: pl.concat(seen).unique() if seen else pl.Series([], dtype=pl.String) for name, seen in named.items()
     }
-    return {name: counts[name] for name in ("read", *STATUSES)}, together
+    told = ("read", *STATUSES, *([ERASED] if counts[ERASED] else []))  # so that other partitions keep their digests
+    return {name: counts[name] for name in told}, together
 
 
 def _arrived_or_named(

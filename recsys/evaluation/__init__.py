@@ -18,6 +18,7 @@ from recsys.evaluation.plots import (
     recall_by_popularity_decile,
 )
 from recsys.evaluation.pooled import Pooled, intervals
+from recsys.evaluation.redact import redact_evaluation
 from recsys.evaluation.report import EvaluationReport, ModelResult
 from recsys.evaluation.sample import ListSample
 from recsys.evaluation.significance import interval, paired_bootstrap
@@ -54,6 +55,7 @@ __all__ = [
     "newcomers_of",
     "paired_bootstrap",
     "recall_by_popularity_decile",
+    "redact_evaluation",
     "served_recommender",
     "told",
     "user_slices",

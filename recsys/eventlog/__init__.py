@@ -4,7 +4,7 @@ The online service writes it, `recsys.data` reads it as a source. Importing it i
 """
 
 from recsys.eventlog.draining import Consumer, Drained, Message, drain, erase_quarantined
-from recsys.eventlog.opening import open_log
+from recsys.eventlog.opening import has_log, open_log
 from recsys.eventlog.protocol import EventLog
 from recsys.eventlog.rows import Appended, Columns, Event, Item, Logged, User
 
@@ -21,5 +21,6 @@ __all__ = [
     "User",
     "drain",
     "erase_quarantined",
+    "has_log",
     "open_log",
 ]

@@ -39,6 +39,13 @@ def open_log(config: Config, key_id: str, clock: Callable[[], datetime] | None =
     return SqlLog(SqliteDatabase(local_path(join(config.storage, _FILE))), key_id, clock)
 
 
+def has_log(config: Config) -> bool:
+    """Tell whether a deployment has an event log: a URL that is set, or the SQLite file; nothing is opened or made."""
+    if config.eventlog.address(os.environ):
+        return True
+    return is_local(config.storage) and local_path(join(config.storage, _FILE)).exists()
+
+
 def schema_of(deployment: str) -> str:
     """Return the schema of a deployment: its name where that is plain, else a readable part and a hash of it.
 

@@ -1,12 +1,13 @@
 """A training set without some of its rows: of users who may not be read any more, or of events past retention."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from recsys.features.dataset import Dataset, EventArrays, UserArrays
 from recsys.storage import local_path, publish, verify
@@ -46,9 +47,14 @@ def redact_features(uri: str, ids: Collection[str], before: int | None = None) -
     """
     info = verify(uri).info
     dataset = redacted(Dataset.load(local_path(uri)), ids, before)
-    with publish(uri.rsplit("/", 1)[0], {**info, "redacted_from": uri.rsplit("/", 1)[-1]}) as publication:
+    with publish(uri.rsplit("/", 1)[0], {**info, "redacted_from": redacted_from(info, uri)}) as publication:
         dataset.save(publication.path)
     return publication.uri
+
+
+def redacted_from(info: Mapping[str, JsonValue], uri: str) -> str:
+    """Return the digests, oldest first, of what a copy of a folder is made from; `info` is that folder's own."""
+    return f"{info.get('redacted_from', '')} {uri.rsplit('/', 1)[-1]}".strip()
 
 
 def redacted(dataset: Dataset, ids: Collection[str], before: int | None = None) -> Dataset:

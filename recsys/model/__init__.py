@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys.model.exported import ExportedTowers
+from recsys.model.exported import QUERY_FILE, ExportedTowers
 
 if TYPE_CHECKING:
     from recsys.config import Config
     from recsys.features import Dataset
     from recsys.model.training import TrainingResult
 
-__all__ = ["ExportedTowers", "train"]
+__all__ = ["QUERY_FILE", "ExportedTowers", "train"]
 
 
 def train(

@@ -6,6 +6,8 @@ Every stage may be run again: finished work is found by its content and returned
 from recsys.pipeline.backtest import backtest
 from recsys.pipeline.cases import load_case
 from recsys.pipeline.data import build_features, ingest, select, validate
+from recsys.pipeline.erasure import erase, verify_erasure
+from recsys.pipeline.erasure_orders import check_erasures
 from recsys.pipeline.gc import gc, print_collection
 from recsys.pipeline.init import init
 from recsys.pipeline.monitoring import monitor
@@ -22,6 +24,8 @@ __all__ = [
     "adopt_best",
     "backtest",
     "build_features",
+    "check_erasures",
+    "erase",
     "evaluate",
     "export_index",
     "fill_users",
@@ -49,4 +53,5 @@ __all__ = [
     "train",
     "tune",
     "validate",
+    "verify_erasure",
 ]

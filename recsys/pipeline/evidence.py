@@ -69,15 +69,16 @@ def best_of_the_year(
     since = _moment(until) - _YEAR
     records = list(records)
     undone = {record["replaced"] for record in records if record.get("kind") == "rolled_back"}
-    copies = {record["replaced"]: record["served"] for record in records if record.get("kind") == "redacted"}
-    former = []
+    histories: list[list[Json]] = []  # of each that was promoted, what it became by redactions
     for record in records:
         if record.get("kind") == "promoted":
-            became = [record["served"]]
-            while became[-1]["digest"] in copies:
-                became.append(copies[became[-1]["digest"]])
-            if not undone & {each["digest"] for each in became}:
-                former.append(Champion.of_record(root, became[-1]))
+            histories.append([record["served"]])
+        elif record.get("kind") == "redacted":
+            for became in histories:
+                if became[-1]["digest"] == record["replaced"]:
+                    became.append(record["served"])
+    former = [Champion.of_record(root, became[-1]) for became in histories
+              if not undone & {each["digest"] for each in became}]  # fmt: skip
     usable = [each for each in former if _moment(each.trained_until) >= since]
     best = max(usable, key=lambda each: each.quality, default=None)
     if best is None or champion is None or best.quality <= champion.quality or best.digest == champion.digest:

@@ -5,6 +5,7 @@ Copies come first, then what serves is led to them, and last the originals go. K
 """
 
 import sys
+from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from recsys.data.stored import Limits
 
 Json = dict[str, Any]  # Any: JSON
+_FIELDS = ("bundle", "dataset", "evaluation", "recipe_towers", "recipe_features")  # of a champion; an index has no user
 _USERS = 10_000  # looked at at a time
 
 
@@ -42,7 +44,7 @@ def gc(config: Config, as_of: str, *, apply: bool = False) -> Json:
         if apply:
             completed(config, read_champion(config.storage))
         plan = plan_gc(config, moment)
-        logged = _logged(config, plan)
+        logged = logged_copies(config, plan)
         if apply:
             _apply(config, plan)
             _withhold(config, plan)
@@ -51,16 +53,24 @@ def gc(config: Config, as_of: str, *, apply: bool = False) -> Json:
 
 
 def _apply(config: Config, plan: Plan) -> None:
-    copies = _redacted_tables(config, plan) | _redacted_training_sets(config, plan)
+    lead_to(config, plan, redacted_tables(config, plan, *TABLES) | _redacted_training_sets(config, plan))
+    collect(config, plan)
+
+
+def lead_to(config: Config, plan: Plan, copies: Mapping[str, str]) -> None:
+    """Lead champions, their tags and MLflow's copies of their bundles to copies, by the address they are made from."""
     for champion in plan.champions:  # the one that serves comes last, so that the ledger ends with it
-        names = {name: copies[uri] for name in ("bundle", "recipe_features")
-                 if (uri := getattr(champion, name)) in copies}  # fmt: skip
+        names = {name: copies[uri] for name in _FIELDS if (uri := getattr(champion, name)) in copies}
         if names:
             replace_champion(config, champion, names, serves=champion is plan.champions[-1])
     for champion in kept_champions(config, plan.as_of):
         tag_redacted(config, champion)  # or a run killed before this line leaves a tag that names what goes now
     _collect_logged(config, plan)
-    for finding in plan.findings:
+
+
+def collect(config: Config, plan: Plan) -> None:
+    """Delete what a plan finds, once nothing is led there; training sets last, as they tell whom the rest holds."""
+    for finding in sorted(plan.findings, key=lambda each: each.address.startswith("features/")):
         remove(join(config.storage, finding.address))
     _remove_empty(config)
 
@@ -84,11 +94,12 @@ def _withhold(config: Config, plan: Plan) -> None:
     store.close()
 
 
-def _redacted_tables(config: Config, plan: Plan) -> dict[str, str]:
+def redacted_tables(config: Config, plan: Plan, *rooms: str) -> dict[str, str]:
+    """Publish the copies that a plan wants of tables in some rooms; returns them by the address they are made from."""
     from recsys.data.stored import redact_tables
 
     copies = {}
-    for address in plan.of("redact", *TABLES):
+    for address in plan.of("redact", *rooms):
         uri = join(config.storage, address)
         is_current = current(uri.rsplit("/", 1)[0]) == uri
         copies[uri] = redact_tables(uri, plan.limits, make_current=is_current)
@@ -104,19 +115,20 @@ def _redacted_training_sets(config: Config, plan: Plan) -> dict[str, str]:
     for room, redact, inside in (("features", redact_features, ""), ("bundles", redact_bundle, "dataset")):
         for address in plan.of("redact", room):
             uri = join(config.storage, address)
-            users = _withheld(join(uri, inside) if inside else uri, plan.limits)
+            users = withheld_in(join(uri, inside) if inside else uri, plan.limits)
             copies[uri] = redact(uri, users, before)
     return copies
 
 
-def _withheld(uri: str, limits: "Limits") -> set[str]:
+def withheld_in(uri: str, limits: "Limits") -> set[str]:
+    """Return who of a training set, its rows or its vocabulary, may not be kept."""
     from recsys.features import load_dataset
 
     dataset = load_dataset(uri)
     return limits.withheld([*dataset.users.ids.tolist(), *dataset.spec.user_vocab])
 
 
-def _logged(config: Config, plan: Plan) -> list[Json]:
+def logged_copies(config: Config, plan: Plan) -> list[Json]:
     """Return which versions' copies in MLflow go, and which are replaced by what their champion was led to."""
     from recsys.registry.logged import logged_bundles
 
@@ -135,7 +147,7 @@ def _collect_logged(config: Config, plan: Plan) -> None:
     from recsys.registry.logged import remove_logged, replace_logged
 
     stored = _bundles(config)
-    for each in _logged(config, plan):
+    for each in logged_copies(config, plan):
         if each["action"] == "redact":
             replace_logged(config, each["version"], each["bundle"], local_path(stored[each["named"]]))
         else:

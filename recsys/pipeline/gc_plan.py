@@ -73,6 +73,26 @@ def plan_gc(config: Config, as_of: datetime) -> Plan:
     return Plan(tuple(sorted(findings, key=lambda each: each.address)), champions, limits, as_of)
 
 
+def plan_erasure(config: Config, users: frozenset[str], as_of: datetime) -> Plan:
+    """Return what holds anything of some users: kept folders are to be redacted, all others deleted.
+
+    Kept is what a collection keeps. What holds nothing stays, needed or not. Raises StorageError where a kept folder
+    cannot be read, so that nobody can tell whom it holds.
+    """
+    from recsys.data.stored import Limits
+
+    limits = Limits(None, None, users)
+    champions = kept_champions(config, as_of)
+    folders = _folders(config.storage)
+    held = held_by(folders, limits, trained=True)
+    kept = _kept(config, folders, champions)
+    if damaged := sorted(uri for uri in kept if held.get(uri, Held()).damaged):
+        raise StorageError(f"{damaged[0]} {held[damaged[0]]}; restore it, or train and promote again, then erase again")
+    findings = [found for uri in held if held[uri].anything and (found := _finding(config, uri, held[uri], uri in kept,
+                is_unfinished=False))]  # fmt: skip
+    return Plan(tuple(sorted(findings, key=lambda each: each.address)), champions, limits, as_of)
+
+
 def limits_of(config: Config, as_of: datetime) -> "Limits":
     """Return who may be read by the newest consent, and since when events may be kept."""
     from recsys.data.register import allowed_users, newest_consent
@@ -140,7 +160,7 @@ def _kept(config: Config, folders: dict[str, list[str]], champions: "tuple[Champ
 
 def _made_of(folders: dict[str, list[str]], dataset: str, held: dict[str, Held]) -> Iterator[str]:
     """Yield what was made of a training set, and of what was made of it, as far as it holds nothing."""
-    known = {digest_at(dataset)}
+    known = {digest_at(dataset), *str(read_manifest(dataset).info.get("redacted_from", "")).split()}
     for room in MADE:
         for uri in folders[room]:
             if known & set(_parents(uri)) and not held.get(uri, Held()).anything:

@@ -253,7 +253,9 @@ def completed(config: Config, champion: "Champion | None") -> "Champion | None":
     if not serving:
         return champion
     named = Champion.of_record(config.storage, serving[-1]["served"])
-    if champion is None or champion.digest != named.digest:
+    # A redaction may lead to other files of the same model, such as its evaluation's.
+    redacted = serving[-1].get("kind") == "redacted"
+    if champion is None or champion.digest != named.digest or (redacted and champion != named):
         _serve(config, named)
         return named
     return champion

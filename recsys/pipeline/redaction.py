@@ -50,17 +50,18 @@ def tag_redacted(config: Config, champion: "Champion") -> None:
     """Write onto a version in MLflow what it stands for now."""
     from recsys.registry.versions import tag_version, version_tags
 
+    root, record = config.storage, json.dumps(champion.to_record(config.storage))
     try:
-        if version_tags(config, champion.version).get("recsys.digest") == champion.digest:
-            return
+        tags = version_tags(config, champion.version)
     except RegistryError:  # the registry lost it: what serves is in storage
         return
-    root = config.storage
+    if (tags.get("recsys.digest"), tags.get("recsys.champion")) == (champion.digest, record):
+        return
     tag_version(
         config,
         champion.version,
         {
-            "recsys.champion": json.dumps(champion.to_record(root)),
+            "recsys.champion": record,
             "recsys.digest": champion.digest,
             "recsys.bundle": relative_to_root(root, champion.bundle),
         },

@@ -7,6 +7,7 @@ from typing import Any
 from recsys.config import Config, LogSource
 from recsys.errors import ConfigError, DataError
 from recsys.pipeline.data import ingest, moment_of, validate
+from recsys.pipeline.erasure_orders import has_orders
 from recsys.storage import (
     current,
     join,
@@ -33,6 +34,7 @@ def rotate_key(config: Config) -> Json:
     is stored and not past retention, ConfigError when the source is an event log.
     """
     from recsys.data import load_key
+    from recsys.data.erased import count_tombstones
     from recsys.data.register import key_ids
 
     if isinstance(config.source, LogSource):
@@ -43,6 +45,14 @@ def rotate_key(config: Config) -> Json:
     key = load_key(config).key_id
     if key_ids(config.storage) <= {key}:
         return {"key_id": key, "partitions": []}
+    if has_orders(config):
+        raise DataError("orders of erasure are open and name users by the key of before; run recsys erase under it")
+    if n_erased := count_tombstones(config.storage):
+        raise DataError(
+            f"{n_erased} users were erased and are kept out by hashes under the key of before: under another key they "
+            "would come back. Take them out of the source, check their certificates, then remove "
+            f"{join(config.storage, 'erasure', 'tombstones.json')} and rotate"
+        )
     aside = config.model_copy(update={"storage": join(config.storage, "rotation", key)})
     staged = ingest(aside)["partitions"]
     validate(aside, staged)

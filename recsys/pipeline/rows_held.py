@@ -38,21 +38,65 @@ class Held:
         return f"{'made of' if self.through else 'holds'} {' and '.join(parts)}{self.through and f': {self.through}'}"
 
 
-def held_by(folders: dict[str, list[str]], limits: "Limits") -> dict[str, Held]:
-    """Return by address what each folder holds."""
-    from recsys.data.stored import held
+def held_by(folders: dict[str, list[str]], limits: "Limits", *, trained: bool = False) -> dict[str, Held]:
+    """Return by address what each folder holds.
+
+    With `trained`, lists of pseudonyms count too, and of models, evaluations and bundles what they learned of users who
+    were taken out of the training sets before: of all of these a copy without can be made.
+    """
+    from recsys.data.stored import held, listed
 
     found: dict[str, Held] = {}
     for room in ("snapshots", "staging", "quarantine"):
         found |= {uri: Held(*held(uri, limits)) for uri in folders[room]}
     found |= {uri: _of_training_set(uri, limits) for uri in folders["features"]}
     found |= {uri: _of_training_set(join(uri, "dataset"), limits) for uri in folders["bundles"]}
+    if trained:
+        found |= {uri: Held(listed(uri, limits)) for room in ("consent", "datasets") for uri in folders[room]}
+        return found | _trained(folders, found)
     by_digest = {digest_at(uri): uri for uri in folders["features"] if found[uri].anything}
     for uri in (*folders["models"], *folders["evaluations"]):
         if (features := by_digest.get(_features_of(uri))) is not None:
             own = found[features]
             found[uri] = Held(own.users, own.events, f"features/{digest_at(features)}", removable=False)
     return found
+
+
+def _trained(folders: dict[str, list[str]], found: dict[str, Held]) -> dict[str, Held]:
+    from recsys.features import load_spec
+    from recsys.model import QUERY_FILE
+    from recsys.model.redact import learned_rows
+    from recsys.registry import removed_places
+
+    by_digest = training_sets(folders["features"])
+    result = {}
+    for uri in (*folders["models"], *folders["evaluations"]):
+        if (features := by_digest.get(_features_of(uri))) is None:
+            result[uri] = Held(damaged=True)
+            continue
+        own, left = found[features], int(digest_at(features) != _features_of(uri))
+        if uri in folders["models"]:
+            left = len(learned_rows(local_path(uri) / QUERY_FILE, removed_places(load_spec(features).user_vocab)))
+        result[uri] = Held(own.users + left, 0, f"features/{digest_at(features)}", damaged=own.damaged)
+    for uri in folders["bundles"]:
+        if (own := found[uri]).damaged:
+            continue
+        rows = removed_places(load_spec(join(uri, "dataset")).user_vocab)
+        left = len(learned_rows(local_path(uri) / "towers" / QUERY_FILE, rows))
+        result[uri] = Held(own.users + left)
+    return result
+
+
+def training_sets(features: list[str]) -> dict[str, str]:
+    """Return digest -> address of training sets; one that was collected is followed to the copy made of it."""
+    found: dict[str, str] = {}
+    for uri in features:
+        try:
+            before = str(read_manifest(uri).info.get("redacted_from", "")).split()
+        except StorageError:
+            continue
+        found |= {digest: uri for digest in before if digest not in found}
+    return found | {digest_at(uri): uri for uri in features}
 
 
 def _of_training_set(uri: str, limits: "Limits") -> Held:

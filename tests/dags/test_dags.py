@@ -1,7 +1,7 @@
 from pathlib import Path
 from typing import Any
 
-DAGS = {"recsys_data", "recsys_training", "recsys_monitoring", "recsys_tuning"}
+DAGS = {"recsys_data", "recsys_training", "recsys_monitoring", "recsys_tuning", "recsys_privacy"}
 HEAVY = {
     "tensorflow",
     "tf_keras",
@@ -89,6 +89,12 @@ def test_tuning_maps_its_trials_between_the_study_and_the_adoption(parsed: dict[
     assert tasks["trial"]["at_once"] == 2
     assert tasks["adopt_best"]["trigger_rule"] == "none_failed"  # a study without a trial left skips `trial`
     assert tasks["trial"]["links"] == tasks["adopt_best"]["links"] == ["MLflow run"]
+
+
+def test_the_deadline_of_erasures_is_checked_whatever_became_of_them(parsed: dict[str, Any]) -> None:
+    tasks = parsed["dags"]["recsys_privacy"]["tasks"]
+    assert {name: task["upstream"] for name, task in tasks.items()} == {"erase": [], "check_deadline": ["erase"]}
+    assert tasks["check_deadline"]["trigger_rule"] == "all_done"
 
 
 def test_the_configuration_says_how_many_trials_run_at_once(parsed_with_approval: dict[str, Any]) -> None:
