@@ -47,7 +47,10 @@ class BlendConfig(Frozen):
     )
     content: bool = Field(default=False, description="weigh what content predicts of items without events")
     full_max_items: int = Field(
-        default=50_000, ge=1, description="larger catalogues are served from index, neighbours and popular items"
+        default=200_000,
+        ge=1,
+        description="larger catalogues are served from index, neighbours and popular items; up to there a product with "
+        "every item takes a core less time than the index",
     )
     n_retrieved: int = Field(default=500, ge=1, description="items that each of those contributes")
 
