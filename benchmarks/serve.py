@@ -31,13 +31,13 @@ from numpy.typing import NDArray
 
 from recsys.config import BlendConfig, Config, FeaturesConfig, IndexConfig, OnboardingConfig
 from recsys.data import load_key
+from recsys.data.privacy import pseudonym_of
 from recsys.features import Dataset, frames_to_dataset
 from recsys.index import export_index
 from recsys.model import ExportedTowers
 from recsys.registry import write_bundle
 from recsys.schema import INTERACTIONS, ITEMS, PRIVATE_USERS
 from recsys.scoring import TOWER, Blend, FittedBlend, TastePrior
-from recsys.service.personal import pseudonym_of
 from recsys.serving import Champion, open_recommender, write_champion
 from recsys.stack.ports import free_port
 from recsys.storage import publish

@@ -8,7 +8,7 @@ Columns a source declares as extra features pass unchanged: do not declare one t
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -66,14 +66,34 @@ def pseudonymise(ids: pl.Series, key: PseudonymKey) -> pl.Series:
     """
     if key.applied:
         return ids
-    secret, digest = key.key, hmac.digest
-    return _hash_ids(ids, lambda text: digest(secret, text.encode(), "sha256")[:_PSEUDONYM_BYTES].hex())
+    return _hash_ids(ids, lambda text: pseudonym_of(text, key))
 
 
 def mask_references(ids: pl.Series, key: PseudonymKey) -> pl.Series:
     """Return 32 hex digits of keyed BLAKE2b (RFC 7693) for each event, session or request id; null stays null."""
-    secret, blake2b = hashlib.sha256(b"reference-id" + key.key).digest(), hashlib.blake2b
-    return _hash_ids(ids, lambda text: blake2b(text.encode(), key=secret, digest_size=_PSEUDONYM_BYTES).hexdigest())
+    secret = _reference_secret(key)
+    return _hash_ids(ids, lambda text: _masked(text, secret))
+
+
+def pseudonym_of(user_id: str, key: PseudonymKey) -> str:
+    """Return the pseudonym that `pseudonymise` gives one id."""
+    if key.applied:
+        return user_id
+    return hmac.digest(key.key, user_id.encode(), "sha256")[:_PSEUDONYM_BYTES].hex()
+
+
+def masked_ids(ids: Sequence[str], key: PseudonymKey) -> list[str]:
+    """Return what `mask_references` gives a few ids."""
+    secret = _reference_secret(key)
+    return [_masked(text, secret) for text in ids]
+
+
+def _reference_secret(key: PseudonymKey) -> bytes:
+    return hashlib.sha256(b"reference-id" + key.key).digest()
+
+
+def _masked(text: str, secret: bytes) -> str:
+    return hashlib.blake2b(text.encode(), key=secret, digest_size=_PSEUDONYM_BYTES).hexdigest()
 
 
 def coarsen_users(users: pl.DataFrame, privacy: PrivacyConfig) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.config import Config
 from recsys.data import PseudonymKey, load_key
+from recsys.data.privacy import masked_ids
 from recsys.errors import ConfigError, NotFoundError, RecsysError, RefusedError, StorageError
 from recsys.eventlog import Event as LoggedEvent
 from recsys.eventlog import EventLog, open_log
@@ -33,7 +34,7 @@ from recsys.service.answers import (
 )
 from recsys.service.contract import Query
 from recsys.service.exposures import Exposures
-from recsys.service.personal import Personal, masked
+from recsys.service.personal import Personal
 from recsys.service.requests import Consent, Event, ItemRecord, OnboardingRequest, UserRecord
 from recsys.service.swapping import Swapper
 from recsys.service.version import Version
@@ -309,7 +310,7 @@ def _second_from(time: datetime) -> int:
 
 
 def _exposures(query: Query, user: str, ranked: RankedList, key: PseudonymKey) -> list[LoggedEvent]:
-    request = masked([query.request_id], key)[0]
+    request = masked_ids([query.request_id], key)[0]
     return [
         LoggedEvent(
             event_id=f"{request}-{item.rank}",

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from recsys.config import PrivacyConfig
-from recsys.data import PseudonymKey, pseudonymise
-from recsys.data.privacy import coarsen_users, mask_references
+from recsys.data import PseudonymKey
+from recsys.data.privacy import coarsen_users, pseudonym_of
 from recsys.schema import AGE, LOCATION
 from recsys.service.answers import ItemSource, RankedItem
 from recsys.service.catalogue import Newcomer
@@ -80,19 +80,11 @@ def _where_nearest_stand(version: Version, listed: Listed, fresh: Sequence[Newco
     return [float(mean) for mean in values.mean(axis=1)]
 
 
-def pseudonym_of(user_id: str, key: PseudonymKey) -> str:
-    """Return the pseudonym of a user's own id."""
-    return str(pseudonymise(pl.Series([user_id]), key)[0])
-
-
-def masked(ids: Sequence[str], key: PseudonymKey) -> list[str]:
-    """Return masked ids of events, sessions or requests, as the privacy door makes them."""
-    return [str(each) for each in mask_references(pl.Series(list(ids), dtype=pl.String), key).to_list()]
-
-
 def coarse(demographics: Mapping[str, str], privacy: PrivacyConfig) -> dict[str, str]:
     """Return labels by column as they pass the privacy door; an age that is no number is taken for a band."""
     result = dict(demographics)
+    if not result:
+        return result
     age = result.get(AGE, "")
     told = pl.DataFrame(
         {AGE: [int(age) if age.isascii() and age.isdigit() else None], LOCATION: [result.get(LOCATION)]},

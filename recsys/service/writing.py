@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from recsys.config import Config
 from recsys.data import PseudonymKey
+from recsys.data.privacy import masked_ids, pseudonym_of
 from recsys.errors import NotFoundError, RefusedError
 from recsys.eventlog import Event as LoggedEvent
 from recsys.eventlog import EventLog, Item
@@ -15,7 +16,7 @@ from recsys.eventlog import User as LoggedUser
 from recsys.schema import AGE, CONSENT_ANALYTICS, CONSENT_PERSONALIZATION, DO_NOT_SELL, EVENT_KINDS
 from recsys.service.answers import Receipt, Recorded, UserExport
 from recsys.service.exposures import Exposures
-from recsys.service.personal import Personal, coarse, masked, pseudonym_of
+from recsys.service.personal import Personal, coarse
 from recsys.service.requests import Consent, Event, ItemRecord, OnboardingRequest, UserRecord
 from recsys.storage import join, write_json
 from recsys.users import Event as StateEvent
@@ -43,11 +44,11 @@ class Writer:
                 if self._personal.may_profile(users[each.user_id], states.get(users[each.user_id]))]  # fmt: skip
         if not kept:
             return Recorded(len(batch), 0)
-        ids = masked([each.event_id for each in kept], self._key)
+        ids = masked_ids([each.event_id for each in kept], self._key)
         rows = [self._logged(each, users[each.user_id], name) for each, name in zip(kept, ids, strict=True)]
         found = self._log.append_events(rows)
         # A snapshot's ids are masked once more, and a state must know the same event by the same id.
-        again = masked(ids, self._key)
+        again = masked_ids(ids, self._key)
         self._store.apply(
             [StateEvent(name, row.user_id, row.item_id, row.event, row.value, row.timestamp, row.device)
              for row, name in zip(rows, again, strict=True)]
@@ -157,7 +158,7 @@ class Writer:
 
     def _logged(self, event: Event, user: str, event_id: str) -> LoggedEvent:
         session, request = (
-            masked([name], self._key)[0] if name else None for name in (event.session_id, event.request_id)
+            masked_ids([name], self._key)[0] if name else None for name in (event.session_id, event.request_id)
         )
         return LoggedEvent(
             event_id=event_id,

@@ -17,7 +17,7 @@ from recsys.stack.ports import free_port
 from recsys.stack.processes import Service, start, stop
 from recsys.stack.state import StackState, forget_state, read_state, write_state
 
-DAGS = ("recsys_data", "recsys_training", "recsys_monitoring", "recsys_tuning")
+DAGS = ("recsys_data", "recsys_training", "recsys_monitoring", "recsys_tuning", "recsys_privacy")
 _READY_S = 180.0
 
 

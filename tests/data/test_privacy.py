@@ -4,6 +4,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recsys.config import Config, PrivacyConfig
 from recsys.data.ingest import ingest_partition, ingest_range
@@ -13,6 +15,8 @@ from recsys.data.privacy import (
     coarsen_users,
     load_key,
     mask_references,
+    masked_ids,
+    pseudonym_of,
     pseudonymise,
 )
 from recsys.errors import ConfigError, DataError
@@ -162,3 +166,11 @@ def test_a_missing_column_is_named(configured: Build, world: LiteralSource) -> N
 
     with pytest.raises(DataError, match="missing: item_id"):
         staged(configured(), Missing(world.event_rows, world.user_rows, world.item_rows))
+
+
+@given(st.lists(st.text(min_size=1, max_size=30), max_size=5))
+def test_single_ids_are_hidden_as_columns_are(ids: list[str]) -> None:
+    key = PseudonymKey(b"k" * 32, "id")
+    series = pl.Series(ids, dtype=pl.String)
+    assert [pseudonym_of(each, key) for each in ids] == pseudonymise(series, key).to_list()
+    assert masked_ids(ids, key) == mask_references(series, key).to_list()

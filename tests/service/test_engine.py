@@ -12,12 +12,12 @@ import pytest
 
 from recsys.config import Config
 from recsys.data import load_key
+from recsys.data.privacy import pseudonym_of
 from recsys.errors import NotFoundError, RefusedError
 from recsys.eventlog import open_log
 from recsys.index import export_index
 from recsys.service.contract import Query
 from recsys.service.engine import LiveEngine, open_engine
-from recsys.service.personal import pseudonym_of
 from recsys.service.requests import (
     Consent,
     Event,
