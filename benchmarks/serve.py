@@ -172,6 +172,8 @@ class Served:
             except OSError:
                 time.sleep(0.02)
             if self.process.poll() is not None or time.perf_counter() - started > 120:
+                if self.process.poll() is None:
+                    os.killpg(self.process.pid, signal.SIGKILL)
                 raise SystemExit(f"the service did not come up:\n{self._log.read_text()[-2000:]}")
         self.ready_s = time.perf_counter() - started
 
