@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Final
 
 from recsys.errors import StorageError
 from recsys.eventlog.database import Cursor
+from recsys.storage import locked
 
 BUSY_S: Final = 30.0  # a writer's batch takes milliseconds; who waits longer than this is told
-_PAUSE_S: Final = 0.01
 _WORDS: Final = {
     "full": "its disk is full; free space, then try again",
     "locked": "another process has held it for too long; try again, and look for a process that hangs",
@@ -92,27 +91,15 @@ class SqliteDatabase:
             ) from None
         connection = sqlite3.connect(self._path, self._busy_s, isolation_level=None, check_same_thread=False)
         try:
-            self._patiently(connection, "PRAGMA journal_mode = WAL")
-            for setting in ("synchronous = FULL", "secure_delete = ON"):
-                connection.execute(f"PRAGMA {setting}")
+            with locked(str(self._path.parent.parent), "eventlog"):  # the switch to a write-ahead log waits for nobody
+                for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+                    connection.execute(f"PRAGMA {setting}")
             with _transaction(connection, "BEGIN IMMEDIATE") as cursor:
                 self.prepare(cursor)
         except BaseException:
             connection.close()
             raise
         return connection
-
-    def _patiently(self, connection: sqlite3.Connection, statement: str) -> None:
-        """Execute what SQLite refuses at once, without its busy timeout, while another process opens the same file."""
-        deadline = time.monotonic() + self._busy_s
-        while True:
-            try:
-                connection.execute(statement)
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error).lower() or time.monotonic() > deadline:
-                    raise
-            time.sleep(_PAUSE_S)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -121,19 +120,6 @@ class SqliteBackend:
         return connection
 
 
-def _patiently(connection: sqlite3.Connection, statement: str) -> None:
-    """Execute what SQLite refuses at once, without its busy timeout, while another process opens the same file."""
-    deadline = time.monotonic() + _WAIT_S
-    while True:
-        try:
-            connection.execute(statement)
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error).lower() or time.monotonic() > deadline:
-                raise
-        time.sleep(0.01)
-
-
 def _opened(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # the log takes over its mode
@@ -145,7 +131,7 @@ def _opened(path: Path) -> sqlite3.Connection:
             "synchronous = NORMAL",
             "secure_delete = ON",
         ):
-            _patiently(connection, f"PRAGMA {pragma}")
+            connection.execute(f"PRAGMA {pragma}")
         connection.executescript(_SCHEMA)
     except BaseException:
         connection.close()
