@@ -16,7 +16,7 @@ from recsys.data import PseudonymKey, load_key
 from recsys.data.privacy import masked_ids
 from recsys.errors import ConfigError, NotFoundError, RecsysError, RefusedError, StorageError
 from recsys.eventlog import Event as LoggedEvent
-from recsys.eventlog import EventLog, open_log
+from recsys.eventlog import EventLog, Item, open_log
 from recsys.service.answers import (
     DegradedStep,
     EngineCounts,
@@ -97,9 +97,9 @@ class LiveEngine:
         user = self._personal.pseudonym(query.user_id)
         with self._lock:
             last = self._last.get(user) if user else None
-        if version is None or last is None or not query.wanted.profiling or last.bundle_version != version.name:
-            if version is None:
-                return RankedList((), "none", False, degraded="no_model")
+        if version is None:
+            return self._no_model()
+        if last is None or not query.wanted.profiling or last.bundle_version != version.name:
             return self._impersonal(version, query, step)
         barred, second = set(query.wanted.exclude_ids), int(query.time.timestamp())
         eligible = version.catalogue.eligible(query.wanted.filters, second)
@@ -151,15 +151,11 @@ class LiveEngine:
 
     def put_item(self, item_id: str, item: ItemRecord) -> None:
         """Add an item to the catalogue or replace it."""
-        row = self._writer.put_item(item_id, item)
-        if (version := self._swapper.version) is not None:
-            version.catalogue.change(row)
+        self._changed(self._writer.put_item(item_id, item))
 
     def delete_item(self, item_id: str) -> None:
         """Take an item out of every list."""
-        row = self._writer.delete_item(item_id)
-        if (version := self._swapper.version) is not None:
-            version.catalogue.change(row)
+        self._changed(self._writer.delete_item(item_id))
 
     def put_user(self, user_id: str, user: UserRecord) -> None:
         """Add a user or replace the demographics."""
@@ -213,6 +209,10 @@ class LiveEngine:
             raise StorageError(self._swapper.reason or "no version serves yet")
         return version
 
+    def _changed(self, item: Item) -> None:
+        if (version := self._swapper.version) is not None:
+            version.catalogue.change(item)
+
     def _no_model(self) -> RankedList:
         return RankedList((), "none", False, degraded="no_model")
 
@@ -225,10 +225,6 @@ class LiveEngine:
     def _ask(self, version: Version, query: Query, state: UserState | None) -> Ask:
         wanted, second = query.wanted, _second_from(query.time)
         places = version.catalogue.places
-        person = None
-        if state is not None:
-            encoding = version.encoding
-            person = Person(state.user_arrays(encoding), state.arrays(encoding))
         demographics = self._personal.labels(wanted.demographics)
         answers = tuple((item, answer) for item, answer in wanted.answers.items() if item in places)
         history: list[HistoryEvent] = [(each.item_id, each.event, each.time) for each in query.events]
@@ -239,7 +235,7 @@ class LiveEngine:
         # What was met is never listed again, be its time after that of the request, as of a clock that is ahead.
         barred = [places[item] for item in (*wanted.exclude_ids, *wanted.answers, *met) if item in places]
         return Ask(
-            person=person,
+            person=None if state is None else Person.of_state(state, version.encoding),
             k=wanted.k,
             second=second,
             demographics=demographics,
@@ -273,8 +269,7 @@ class LiveEngine:
 
     def _impersonal(self, version: Version, query: Query, degraded: DegradedStep | None) -> RankedList:
         wanted, second = query.wanted, int(query.time.timestamp())
-        eligible = version.catalogue.eligible(wanted.filters, second)
-        found = version.popular(wanted.k, second, eligible, set(wanted.exclude_ids), wanted.filters)
+        found = version.popular(wanted.k, second, wanted.filters, set(wanted.exclude_ids))
         reason = "popular and new" if wanted.explain else None
         items = tuple(
             RankedItem(name, title, score, rank, reason, "fallback", _IMPERSONAL)

@@ -67,17 +67,14 @@ class Version:
         """Make a list, so that the first request finds everything read."""
         second = self.recommender.last_second() + 1
         self.recommender.lister.lists([Ask(None, 10, second)])
-        self.popular(10, second, None, set())
+        self.popular(10, second, Filters(), set())
 
-    def popular(
-        self, k: int, second: int, eligible: NDArray[np.bool_] | None, hidden: set[str], filters: Filters | None = None
-    ) -> list[tuple[str, str, float]]:
+    def popular(self, k: int, second: int, filters: Filters, hidden: set[str]) -> list[tuple[str, str, float]]:
         """Return id, title and score of the k most popular and freshest items, for nobody in particular."""
         lister, catalogue = self.recommender.lister, self.catalogue
-        counts = np.log1p(np.asarray(self.recommender.bundle.dataset.items.train_count, np.float64))
-        scores = counts + _freshness(lister.published, second)
+        scores = lister.log_popularity + _freshness(lister.published, second)
         allowed = lister.available(second)
-        if eligible is not None:
+        if (eligible := catalogue.eligible(filters, second)) is not None:
             allowed &= eligible
         allowed[[catalogue.places[item] for item in hidden if item in catalogue.places]] = False
         rows, values = best(scores, k, allowed)
@@ -85,7 +82,7 @@ class Version:
             (catalogue.ids[row], catalogue.titles[row], float(value)) for row, value in zip(rows, values, strict=True)
         ]
         for each in catalogue.newcomers:
-            if each.item.item_id not in hidden and each.may_be_listed(second, filters or Filters()):
+            if each.item.item_id not in hidden and each.may_be_listed(second, filters):
                 at = np.array([each.item.published_at.timestamp() if each.item.published_at else 0])
                 found.append((each.item.item_id, each.item.title or "", float(_freshness(at, second)[0])))
         return sorted(found, key=lambda one: -one[2])[:k]

@@ -132,7 +132,7 @@ class Lister:
             vectors = similarity_vectors(
                 content_vectors(self._bundle.dataset, rows), self._bundle.towers.item_vectors[rows]
             )
-            places = rerank(settings, rows, values, vectors, self._log_popularity[rows], ask.k)
+            places = rerank(settings, rows, values, vectors, self.log_popularity[rows], ask.k)
             rows, values = rows[places], values[places]
         return Listed(asker, rows, values, one, scores)
 
@@ -190,7 +190,8 @@ class Lister:
     _one = np.zeros(1, np.int32)
 
     @cached_property
-    def _log_popularity(self) -> NDArray[np.float64]:
+    def log_popularity(self) -> NDArray[np.float64]:
+        """Return float64[n_items]: the log of one plus each item's events in training."""
         counts: NDArray[np.float64] = np.log1p(np.asarray(self._bundle.dataset.items.train_count, np.float64))
         return counts
 

@@ -1,12 +1,12 @@
 """Who asks, looked up: in the store of users' states, or in a training set."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
 from recsys.features import Dataset, EventArrays, StringColumn, UserArrays
-from recsys.users import Encoding, UserStore
+from recsys.users import Encoding, UserState, UserStore
 
 _LOOKED_AT = 200  # users among whom the one with most events is an example
 
@@ -17,6 +17,11 @@ class Person:
 
     users: UserArrays
     events: EventArrays
+
+    @classmethod
+    def of_state(cls, state: UserState, encoding: Encoding) -> Self:
+        """Return a stored user, encoded as the model's training set holds them."""
+        return cls(state.user_arrays(encoding), state.arrays(encoding))
 
 
 class People(Protocol):
@@ -76,9 +81,9 @@ class StoredPeople:
         self._store, self._encoding = store, encoding
 
     def find(self, user: str) -> Person | None:
-        """Return a user's row and events, encoded as the model's training set holds them."""
+        """Return a user's row and events as they are now."""
         state = self._store.get(user)
-        return None if state is None else Person(state.user_arrays(self._encoding), state.arrays(self._encoding))
+        return None if state is None else Person.of_state(state, self._encoding)
 
     def example(self) -> str | None:
         """Return, of the first users, the one with most events."""

@@ -19,8 +19,6 @@ from recsys.serving.reasons import Reasons
 from recsys.serving.requests import HistoryEvent
 from recsys.storage import local_path, verify
 
-_MARGIN = 20  # further items asked of the index, for those that have expired
-
 
 @dataclass(frozen=True)
 class Recommendation:
