@@ -10,15 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import uuid4
 
 import polars as pl
 
 from recsys.config import Config
-from recsys.data.privacy import PseudonymKey
+from recsys.data.privacy import PseudonymKey, pseudonym_of
 from recsys.errors import ConfigError, StorageError
 from recsys.eventlog import has_log, open_log
 from recsys.storage import exists, join, locked, read_json, write_json
 
+ORDERS: Final = "erasure/orders"
 _FILE: Final = "erasure/tombstones.json"
 _ERASED: Final = b"erased "  # before a pseudonym, so that no other use of the key gives the same hash
 
@@ -41,6 +43,14 @@ class Tombstones:
     def _marks(self, pseudonym: str) -> bool:
         at = self.ordered.get(tombstone_of(pseudonym, self.key))
         return at is not None and not self.renewed(pseudonym, at)
+
+
+def order_erasure(storage: str, user_id: str, key: PseudonymKey, at: datetime) -> str:
+    """Write an order to erase a user by the id of the source; returns its receipt. The id is not written anywhere."""
+    receipt = uuid4().hex
+    order = {"receipt": receipt, "user": pseudonym_of(user_id, key), "key_id": key.key_id, "at": at.isoformat()}
+    write_json(join(storage, ORDERS, f"{receipt}.json"), order)
+    return receipt
 
 
 def tombstone_of(pseudonym: str, key: PseudonymKey) -> str:

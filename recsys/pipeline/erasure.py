@@ -15,7 +15,7 @@ from recsys.pipeline.certificate import certificate_at, read_certificate, write_
 from recsys.pipeline.data import moment_of
 from recsys.pipeline.erasure_copies import redacted_copies
 from recsys.pipeline.erasure_journal import begin_journal, certified, check_left, end_journal, left_of
-from recsys.pipeline.erasure_orders import Order, close_order, make_order, open_orders
+from recsys.pipeline.erasure_orders import Order, close_order, open_orders
 from recsys.pipeline.erasure_places import BROKER, MONITORING, Wanted, leftovers, survey
 from recsys.pipeline.gc import collect, lead_to, logged_copies
 from recsys.pipeline.gc_plan import Plan, plan_erasure
@@ -32,7 +32,7 @@ def erase(config: Config, as_of: str, user: str | None = None, say: Callable[[st
     certificates. Raises DataError without a date or for an order of another pseudonym key, StorageError where something
     cannot be erased now, as another process reads it: the order stays open, and the next run goes on.
     """
-    from recsys.data.erased import bury
+    from recsys.data.erased import bury, order_erasure
     from recsys.serving import read_champion
 
     moment = moment_of(as_of)
@@ -41,7 +41,7 @@ def erase(config: Config, as_of: str, user: str | None = None, say: Callable[[st
     key = load_key(config)
     with locked(config.storage, "promotion"):
         if user is not None:
-            make_order(config, user, key, moment)
+            order_erasure(config.storage, user, key, moment)
             _erase_messages(config, f'"{user}"')
         orders = [each for each in open_orders(config, key) if not _was_certified(config, each)]
         if orders:

@@ -3,19 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
 
 from recsys.config import Config
+from recsys.data.erased import ORDERS
 from recsys.errors import DataError, StorageError
 from recsys.pipeline.data import moment_of
-from recsys.storage import exists, join, list_names, read_json, remove, write_json
+from recsys.storage import exists, join, list_names, read_json, remove
 
 if TYPE_CHECKING:
     from recsys.data import PseudonymKey
 
 Json = dict[str, Any]  # Any: JSON
-_ORDERS: Final = ("erasure", "orders")
 
 
 @dataclass(frozen=True)
@@ -25,19 +24,6 @@ class Order:
     receipt: str
     user: str
     at: datetime
-
-
-def make_order(config: Config, user_id: str, key: "PseudonymKey", at: datetime) -> str:
-    """Write an order for a user by the id of the source; returns its receipt. The id is not written anywhere."""
-    import polars as pl
-
-    from recsys.data import pseudonymise
-
-    receipt = uuid4().hex
-    hidden = str(pseudonymise(pl.Series([user_id]), key)[0])
-    order = {"receipt": receipt, "user": hidden, "key_id": key.key_id, "at": at.isoformat()}
-    write_json(_at(config, receipt), order)
-    return receipt
 
 
 def open_orders(config: Config, key: "PseudonymKey") -> list[Order]:
@@ -89,10 +75,10 @@ def has_orders(config: Config) -> bool:
 
 
 def _orders(config: Config) -> Mapping[str, Json]:
-    base = join(config.storage, *_ORDERS)
+    base = join(config.storage, ORDERS)
     names = [name for name in list_names(base) if name.endswith(".json") and not name.startswith(".")]
     return {join(base, name): read_json(join(base, name)) for name in names if exists(join(base, name))}
 
 
 def _at(config: Config, receipt: str) -> str:
-    return join(config.storage, *_ORDERS, f"{receipt}.json")
+    return join(config.storage, ORDERS, f"{receipt}.json")

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import uuid4
 
 from recsys.config import Config
 from recsys.data import PseudonymKey
+from recsys.data.erased import order_erasure
 from recsys.data.privacy import masked_ids, pseudonym_of
 from recsys.errors import NotFoundError, RefusedError
 from recsys.eventlog import Event as LoggedEvent
@@ -18,7 +18,6 @@ from recsys.service.answers import Receipt, Recorded, UserExport
 from recsys.service.exposures import Exposures
 from recsys.service.personal import Personal, coarse
 from recsys.service.requests import Consent, Event, ItemRecord, OnboardingRequest, UserRecord
-from recsys.storage import join, write_json
 from recsys.users import Event as StateEvent
 from recsys.users import UserStore
 
@@ -122,9 +121,8 @@ class Writer:
 
     def erase(self, user_id: str) -> Receipt:
         """Erase a user from states and log, and write an order by which the pipeline erases the rest."""
-        hidden, receipt = pseudonym_of(user_id, self._key), uuid4().hex
-        ordered = {"receipt": receipt, "user": hidden, "key_id": self._key.key_id, "at": datetime.now(UTC).isoformat()}
-        write_json(join(self._config.storage, "erasure", "orders", f"{receipt}.json"), ordered)
+        hidden = pseudonym_of(user_id, self._key)
+        receipt = order_erasure(self._config.storage, user_id, self._key, datetime.now(UTC))
         self._exposures.forget(hidden)
         self._store.delete(hidden)
         self._log.erase(hidden)
