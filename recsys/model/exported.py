@@ -100,29 +100,30 @@ class ExportedTowers:
         `history_vectors` [n_items, D] belong to the dataset's item rows; a history is the user's positive events before
         position `history_end` of the dataset's events.
         """
-        padded = np.concatenate([np.zeros((1, self.dim), np.float32), history_vectors])
         result = np.empty((len(user_rows), self.dim), np.float32)
         for start in range(0, len(user_rows), batch):
             part = slice(start, start + batch)
-            inputs = query_inputs(
-                dataset, user_rows[part], history_end[part], query_time[part], device[part], self.history_length
+            result[part] = self.query(
+                self.query_arrays(
+                    dataset, history_vectors, user_rows[part], history_end[part], query_time[part], device[part]
+                )
             )
-            history = inputs.pop("history")
-            result[part] = self.query(inputs, history_vectors=padded[history])
         return result
 
     def query_arrays(
         self,
         dataset: Dataset,
+        history_vectors: NDArray[np.float32],
         user_rows: NDArray[np.integer],
         history_end: NDArray[np.integer],
         query_time: NDArray[np.integer],
         device: NDArray[np.integer],
     ) -> dict[str, NDArray[np.generic]]:
-        """Return what `query` is asked with for a few users of a dataset whose items are those of the towers."""
+        """Return what `query` is asked with; arguments are those of `query_vectors`."""
         inputs = query_inputs(dataset, user_rows, history_end, query_time, device, self.history_length)
         history = inputs.pop("history")
-        vectors = self.history_vectors[np.maximum(history - 1, 0)] * (history > 0)[..., np.newaxis].astype(np.float32)
+        vectors = history_vectors[np.maximum(history - 1, 0)]
+        vectors[history == 0] = 0.0  # padding
         return {**inputs, "history_vectors": vectors}
 
 

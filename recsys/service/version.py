@@ -11,7 +11,7 @@ from recsys.eventlog import EventLog
 from recsys.scoring import TOWER
 from recsys.service.catalogue import Catalogue
 from recsys.service.requests import Filters
-from recsys.serving import BundleRecommender, Champion, NewcomerRecommender
+from recsys.serving import BundleRecommender, Champion, NewcomerRecommender, encoding_for
 from recsys.serving.listing import Ask, best
 from recsys.users import Encoding
 
@@ -41,7 +41,7 @@ class Version:
         arrival = log.last()
         for logged in log.items(arrival):
             catalogue.change(logged.row)
-        encoding = Encoding(recommender.bundle.dataset.spec, recommender.places, config.features)
+        encoding = encoding_for(recommender, config)
         newcomers = NewcomerRecommender(recommender, config.onboarding)
         version = cls(champion, recommender, newcomers, catalogue, encoding, arrival)
         version.warm()

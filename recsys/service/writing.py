@@ -61,9 +61,11 @@ class Writer:
         self.record(
             [
                 Event.model_construct(
-                    event_id=f"onboarding {request.user_id} {item} {answer}", user_id=request.user_id, item_id=item,
-                    event=answer, timestamp=time, value=None, device=None, country=None, session_id=None,
-                    request_id=None, position=None, propensity=None,
+                    event_id=f"onboarding {request.user_id} {item} {answer}",
+                    user_id=request.user_id,
+                    item_id=item,
+                    event=answer,
+                    timestamp=time,
                 )
                 for item, answer in request.answers.items()
                 if answer in _ANSWERED
@@ -72,17 +74,7 @@ class Writer:
 
     def put_item(self, item_id: str, item: ItemRecord) -> Item:
         """Log an item as it is from now on, and return the row."""
-        row = Item(
-            item_id=item_id,
-            title=item.title,
-            description=item.description,
-            categories=item.categories,
-            creator=item.creator,
-            language=item.language,
-            published_at=item.published_at,
-            expires_at=item.expires_at,
-            duration_s=item.duration_s,
-        )
+        row = Item(item_id=item_id, **dict(item))
         self._log.put_items([row])
         return row
 
@@ -158,20 +150,8 @@ class Writer:
         session, request = (
             masked_ids([name], self._key)[0] if name else None for name in (event.session_id, event.request_id)
         )
-        return LoggedEvent(
-            event_id=event_id,
-            user_id=user,
-            item_id=event.item_id,
-            event=event.event,
-            timestamp=event.timestamp,
-            value=event.value,
-            device=event.device,
-            country=event.country,
-            session_id=session,
-            request_id=request,
-            position=event.position,
-            propensity=event.propensity,
-        )
+        hidden = {"event_id": event_id, "user_id": user, "session_id": session, "request_id": request}
+        return LoggedEvent(**{**dict(event), **hidden})
 
 
 def _plain(row: Any) -> dict[str, Any]:  # Any: one of the log's records

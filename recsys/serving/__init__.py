@@ -3,7 +3,7 @@
 from recsys.serving.champion import Champion, read_champion, write_champion
 from recsys.serving.newcomers import NewcomerRecommender
 from recsys.serving.onboarding import Onboarding, Question
-from recsys.serving.opening import open_recommender
+from recsys.serving.opening import encoding_for, open_recommender
 from recsys.serving.parity import check_judged, check_parity
 from recsys.serving.people import DatasetPeople, People, Person, StoredPeople
 from recsys.serving.queries import sample_queries
@@ -22,6 +22,7 @@ __all__ = [
     "StoredPeople",
     "check_judged",
     "check_parity",
+    "encoding_for",
     "open_recommender",
     "read_champion",
     "sample_queries",

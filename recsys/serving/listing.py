@@ -180,7 +180,7 @@ class Lister:
     def _queries(self, asks: Sequence[Ask], askers: Sequence[Asker]) -> NDArray[np.float32]:
         """Return the query vectors float32[n, D] of who asks."""
         towers = self._bundle.towers
-        parts = [towers.query_arrays(asker.dataset, self._one, asker.dataset.events.offsets[1:],
+        parts = [towers.query_arrays(asker.dataset, towers.history_vectors, self._one, asker.dataset.events.offsets[1:],
                                      np.array([ask.second], np.int64), np.array([self._device(ask.device)], np.int32))
                  for ask, asker in zip(asks, askers, strict=True)]  # fmt: skip
         if len(parts) == 1:

@@ -12,6 +12,10 @@ def open_recommender(config: Config, bundle: str, index: str) -> BundleRecommend
     Raises StorageError when they do not belong together, ConfigError where the store of users' states cannot be named.
     """
     recommender = BundleRecommender.open(bundle, index, config.rerank)
-    encoding = Encoding(recommender.bundle.dataset.spec, recommender.places, config.features)
-    recommender.people = StoredPeople(open_users(config), encoding)
+    recommender.people = StoredPeople(open_users(config), encoding_for(recommender, config))
     return recommender
+
+
+def encoding_for(recommender: BundleRecommender, config: Config) -> Encoding:
+    """Return what stored users are encoded with for a recommender's bundle."""
+    return Encoding(recommender.bundle.dataset.spec, recommender.places, config.features)
